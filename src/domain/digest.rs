@@ -1,0 +1,95 @@
+//! The digest that names a blob: sha256 for LFS and Xet files, git's blob sha1 for the rest.
+//!
+//! The hub's etag equals this digest, and the cache uses it as a file name, so only hex gets in.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An etag that is neither 40 nor 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{given}` is no blob digest: 64 (sha256) or 40 (git sha1) lower-case hex digits are expected"
+)]
+pub struct InvalidDigest {
+    /// The text that was refused, escaped and cut to 100 characters.
+    pub given: String,
+}
+
+/// What the content of a file must hash to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Digest {
+    /// sha256 of the content, 64 hex digits.
+    Sha256(String),
+    /// sha1 of `blob <length>\0` and the content, 40 hex digits.
+    GitSha1(String),
+}
+
+impl Digest {
+    /// Reads an etag: quotes and a weak mark around it are dropped.
+    pub fn parse(text: &str) -> Result<Self, InvalidDigest> {
+        let hex = text.trim().trim_start_matches("W/").trim_matches('"');
+        let legal = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        match hex.len() {
+            64 if legal => Ok(Self::Sha256(hex.to_owned())),
+            40 if legal => Ok(Self::GitSha1(hex.to_owned())),
+            _ => Err(InvalidDigest {
+                given: text
+                    .chars()
+                    .take(100)
+                    .flat_map(char::escape_debug)
+                    .collect(),
+            }),
+        }
+    }
+
+    /// The hex digits: the blob's file name in the cache.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sha256(hex) | Self::GitSha1(hex) => hex,
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hex_of_the_right_length_is_a_digest() {
+        let sha1 = "e".repeat(40);
+        let sha256 = "0a".repeat(32);
+        assert_eq!(
+            Digest::parse(&format!("W/\"{sha1}\"")).unwrap(),
+            Digest::GitSha1(sha1.clone())
+        );
+        assert_eq!(Digest::parse(&sha256).unwrap().as_str(), sha256);
+        for bad in [
+            "",
+            "../../etc",
+            &sha1[1..],
+            &sha256.to_uppercase(),
+            "sha256:00",
+        ] {
+            assert!(Digest::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

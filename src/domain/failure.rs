@@ -1,0 +1,182 @@
+//! Why a job, an attempt or a request did not succeed: a stable code, a sentence, the next step.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::UnknownWord;
+use super::state::{WaitReason, words};
+use std::str::FromStr;
+
+words! {
+    /// Stable codes of failures, the same in rows, answers and logs.
+    FailureCode, "failure code" {
+        /// A connection broke or could not be made while the hub is otherwise reachable.
+        Network = "network",
+        /// No byte came for too long.
+        Timeout = "timeout",
+        /// 429, or 503 with a time to wait.
+        RateLimited = "rate_limited",
+        /// 5xx.
+        ServerError = "server_error",
+        /// The hub's address does not answer at all.
+        HubUnreachable = "hub_unreachable",
+        /// What answers is no hub, for example a captive portal.
+        NotAHub = "not_a_hub",
+        /// The repository does not exist, or the token may not see it.
+        RepoNotFound = "repo_not_found",
+        /// The branch, tag or commit does not exist.
+        RevisionNotFound = "revision_not_found",
+        /// A planned file does not exist.
+        FileNotFound = "file_not_found",
+        /// The licence must be accepted on the hub first.
+        Gated = "gated",
+        /// A token is needed and none was found.
+        TokenMissing = "token_missing",
+        /// The hub refuses the token.
+        TokenInvalid = "token_invalid",
+        /// The token may not read this.
+        Forbidden = "forbidden",
+        /// The hub has closed access to the repository.
+        RepoDisabled = "repo_disabled",
+        /// The hub's answer cannot be understood.
+        BadMetadata = "bad_metadata",
+        /// A file name, etag or commit from the hub is dangerous.
+        UnsafePath = "unsafe_path",
+        /// No template has this name.
+        TemplateUnknown = "template_unknown",
+        /// The repository has no file that the template requires.
+        TemplateUnsatisfied = "template_unsatisfied",
+        /// `HF_HUB_OFFLINE` is set and the model is not complete here.
+        Offline = "offline",
+        /// `DISABLE_MODEL_DOWNLOADS` is set.
+        DownloadsDisabled = "downloads_disabled",
+        /// The content does not hash to its digest, twice.
+        ChecksumMismatch = "checksum_mismatch",
+        /// The server sent another range, length or version than was asked for.
+        BadResponse = "bad_response",
+        /// Not enough free space.
+        DiskFull = "disk_full",
+        /// The file system refused.
+        Storage = "storage",
+        /// Another program holds the lock of a file.
+        CacheLocked = "cache_locked",
+        /// The app has not registered the download function.
+        HandlerMissing = "handler_missing",
+        /// The app's download function failed.
+        HandlerFailed = "handler_failed",
+        /// The lease was lost or deleted.
+        LeaseLost = "lease_lost",
+        /// The service was asked to stop.
+        Released = "released",
+        /// A defect of modelhaul.
+        Internal = "internal",
+    }
+}
+
+/// What a failure means for the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Try again after a pause; the tries without progress are counted.
+    Retry(WaitReason),
+    /// Try again later without counting: the cause lies outside and time or a person mends it.
+    Wait(WaitReason),
+    /// Do not try again by itself.
+    Permanent,
+}
+
+impl FailureCode {
+    /// What the code means for a job.
+    pub const fn disposition(self) -> Disposition {
+        match self {
+            Self::Network
+            | Self::Timeout
+            | Self::ServerError
+            | Self::BadResponse
+            | Self::NotAHub => Disposition::Retry(WaitReason::RetryBackoff),
+            Self::RateLimited => Disposition::Retry(WaitReason::RateLimited),
+            Self::HubUnreachable => Disposition::Retry(WaitReason::HubUnreachable),
+            Self::DiskFull => Disposition::Wait(WaitReason::DiskFull),
+            Self::CacheLocked => Disposition::Wait(WaitReason::CacheLocked),
+            Self::HandlerMissing => Disposition::Wait(WaitReason::HandlerMissing),
+            Self::DownloadsDisabled => Disposition::Wait(WaitReason::DownloadsDisabled),
+            Self::Storage
+            | Self::RepoNotFound
+            | Self::RevisionNotFound
+            | Self::FileNotFound
+            | Self::Gated
+            | Self::TokenMissing
+            | Self::TokenInvalid
+            | Self::Forbidden
+            | Self::RepoDisabled
+            | Self::BadMetadata
+            | Self::UnsafePath
+            | Self::TemplateUnknown
+            | Self::TemplateUnsatisfied
+            | Self::Offline
+            | Self::ChecksumMismatch
+            | Self::HandlerFailed
+            | Self::LeaseLost
+            | Self::Released
+            | Self::Internal => Disposition::Permanent,
+        }
+    }
+
+    /// Whether trying again without a change may help.
+    pub const fn is_retryable(self) -> bool {
+        !matches!(self.disposition(), Disposition::Permanent)
+    }
+}
+
+/// A failure as rows keep it and people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable code.
+    pub code: FailureCode,
+    /// One sentence with file and cause; holds no secret and no signed URL.
+    pub message: String,
+    /// What to do next, when there is something to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// How long the server asked to wait. Not stored: the due time is.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a next step.
+    pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            remedy: None,
+            retry_after: None,
+        }
+    }
+
+    /// The same failure with a next step.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The same failure with the time that the server asked for.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        self.remedy
+            .as_ref()
+            .map_or(Ok(()), |remedy| write!(formatter, " ({remedy})"))
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,28 @@
+//! The words of modelhaul: names that parse, states and their legal steps, progress, failures.
+//!
+//! Nothing here does I/O, and every value that came from outside was checked when it was made.
+
+mod digest;
+mod failure;
+mod job;
+mod model;
+mod names;
+mod path;
+mod plan;
+mod ranges;
+mod state;
+mod status;
+
+pub use digest::{Digest, InvalidDigest};
+pub use failure::{Disposition, Failure, FailureCode};
+pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
+pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
+pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
+pub use path::{InvalidPath, RepoPath};
+pub use plan::{PlannedFile, RemoteFile};
+pub use ranges::RangeSet;
+pub use state::{JobState, Phase, Status, UnknownWord, WaitReason};
+pub use status::{
+    CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
+    Waiting,
+};

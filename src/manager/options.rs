@@ -1,0 +1,78 @@
+//! What the manager must be told. It reads no environment: the caller decides.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::redact::Token;
+
+/// Everything that a manager must be told.
+#[derive(Debug, Clone)]
+pub struct ManagerOptions {
+    /// The SQLite file; its folder must exist.
+    pub database: PathBuf,
+    /// The Hugging Face hub cache, the folder that holds `models--…` folders.
+    pub cache_dir: PathBuf,
+    /// The hub, for example `https://huggingface.co`.
+    pub endpoint: Url,
+    /// A token given by the environment or the caller; goes before the file.
+    pub token: Option<Token>,
+    /// The file that `hf auth login` writes; read again for each job.
+    pub token_path: Option<PathBuf>,
+    /// Make no request at all.
+    pub offline: bool,
+    /// Accept no download.
+    pub downloads_disabled: bool,
+    /// Consecutive attempts without a new byte before a job fails; at least 1.
+    pub max_retries: u32,
+    /// The first pause after a failed attempt; doubles up to `backoff_max`.
+    pub backoff: Duration,
+    /// The longest pause between attempts, and the longest that a server may ask for.
+    pub backoff_max: Duration,
+    /// Longest time without a byte on one connection.
+    pub download_timeout: Duration,
+    /// Longest time for an answer to a metadata request, and for a connection.
+    pub metadata_timeout: Duration,
+    /// Most connections that carry file bytes; 1 to 64.
+    pub max_connections: usize,
+    /// Bytes per second over all connections; none means no limit.
+    pub bandwidth_limit: Option<u64>,
+    /// Free bytes on the cache's file system that downloads leave alone.
+    pub disk_floor: u64,
+    /// How often received data is synced and recorded: the most that a kill costs.
+    pub checkpoint_interval: Duration,
+    /// A folder with the user's own templates.
+    pub template_dir: Option<PathBuf>,
+    /// A proxy for all requests to the hub.
+    pub proxy: Option<Url>,
+    /// Hosts that are reached without the proxy, as in `NO_PROXY`.
+    pub no_proxy: Option<String>,
+}
+
+impl ManagerOptions {
+    /// The defaults for a database and a cache.
+    pub fn new(database: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>, endpoint: Url) -> Self {
+        Self {
+            database: database.into(),
+            cache_dir: cache_dir.into(),
+            endpoint,
+            token: None,
+            token_path: None,
+            offline: false,
+            downloads_disabled: false,
+            max_retries: 5,
+            backoff: Duration::from_secs(2),
+            backoff_max: Duration::from_mins(10),
+            download_timeout: Duration::from_secs(10),
+            metadata_timeout: Duration::from_secs(10),
+            max_connections: 16,
+            bandwidth_limit: None,
+            disk_floor: 256 << 20,
+            checkpoint_interval: Duration::from_millis(500),
+            template_dir: None,
+            proxy: None,
+            no_proxy: None,
+        }
+    }
+}
