@@ -183,7 +183,8 @@ mod tests {
         let digest = Digest::parse(SHA256).unwrap();
         let commit: CommitHash = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
         let path = RepoPath::parse("sub/dir/f").unwrap();
-        let at = |text: &str| PathBuf::from(text.replace('@', SHA256).replace('#', commit.as_str()));
+        let at =
+            |text: &str| PathBuf::from(text.replace('@', SHA256).replace('#', commit.as_str()));
         assert_eq!(
             cache.blob_path(&repo, &digest),
             at("/c/models--org--name/blobs/@")

@@ -120,7 +120,9 @@ impl Cache {
                 }
                 let at = dir.join(path.as_str());
                 if let Some(size) = length(&at) {
-                    let digest = fs::read_link(&at).ok().and_then(|target| blob_name(&target));
+                    let digest = fs::read_link(&at)
+                        .ok()
+                        .and_then(|target| blob_name(&target));
                     files.push(SnapshotFile { path, size, digest });
                 }
             }

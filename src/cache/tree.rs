@@ -50,7 +50,11 @@ impl Entry {
     }
 
     fn into_file(self, path: &str) -> Option<RemoteFile> {
-        if self.xet_hash.as_deref().is_some_and(|hash| !is_sha256(hash)) {
+        if self
+            .xet_hash
+            .as_deref()
+            .is_some_and(|hash| !is_sha256(hash))
+        {
             return None;
         }
         let digest = Digest::parse(self.lfs_sha256.as_ref().unwrap_or(&self.blob_id)).ok()?;
@@ -122,7 +126,10 @@ impl Cache {
             .serialize(&mut serializer)
             .expect("a listing of texts and numbers is JSON");
         let path = self.tree_path(repo, commit);
-        let folder = path.parent().expect("a listing lies in a folder").to_owned();
+        let folder = path
+            .parent()
+            .expect("a listing lies in a folder")
+            .to_owned();
         self.ensure_dir(&folder)?;
         self.replace_file(repo, &path, &content)?;
         sync_dir(&folder)
