@@ -289,3 +289,22 @@ fn move_or_copy(blob: &Path, temporary: &Path, at: &Path, shared: bool) -> Resul
     }
     rename(temporary, at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_needed_again_are_copied_and_the_last_user_moves_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("blob"), "bytes").unwrap();
+        move_or_copy(&at("blob"), &at("tmp"), &at("one"), true).unwrap();
+        assert!(at("blob").exists());
+        move_or_copy(&at("blob"), &at("tmp"), &at("two"), false).unwrap();
+        assert!(!at("blob").exists() && !at("tmp").exists());
+        for name in ["one", "two"] {
+            assert_eq!(fs::read_to_string(at(name)).unwrap(), "bytes");
+        }
+    }
+}
