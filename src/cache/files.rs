@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here follows a symbolic link below the root when it creates, writes or deletes.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -165,6 +166,18 @@ impl Cache {
             }
         }
         Ok(())
+    }
+
+    /// Makes names durable in `dirs` and in every folder above them up to the root, each once.
+    ///
+    /// Also those that exist already: whoever made them may have died before its own sync.
+    pub(super) fn sync_up<'a>(&self, dirs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+        let mut all = BTreeSet::new();
+        for dir in dirs {
+            all.extend(dir.ancestors().take_while(|at| at.starts_with(&self.root)));
+        }
+        // Deepest first: a folder is shown only after what it holds.
+        all.into_iter().rev().try_for_each(sync_dir)
     }
 
     fn ensure_root(&self) -> Result<()> {

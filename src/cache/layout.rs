@@ -114,14 +114,9 @@ impl Cache {
             .join(format!("{:08x}.tmp", super::files::nonce()))
     }
 
-    /// The folder of all snapshots of a repository.
-    pub(super) fn snapshots_dir(&self, repo: &RepoId) -> PathBuf {
-        self.repo_dir(repo).join("snapshots")
-    }
-
     /// The folder that shows the files of one commit.
     pub(crate) fn snapshot_dir(&self, repo: &RepoId, commit: &CommitHash) -> PathBuf {
-        self.snapshots_dir(repo).join(commit.as_str())
+        self.repo_dir(repo).join("snapshots").join(commit.as_str())
     }
 
     /// The place of one file in a snapshot.

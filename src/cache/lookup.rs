@@ -4,12 +4,12 @@
 //! link loops and folders do not. Links are followed here, as every reader of the cache does. Whether the
 //! content is right is left to a comparison of hashes.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::files::{is_absent, read_small};
 use super::part::list_names;
-use super::{Cache, Result};
+use super::{Cache, CacheError, Result};
 use crate::domain::{CommitHash, Digest, PlannedFile, RepoId, RepoPath, Revision};
 
 /// A file of a snapshot that can be read.
@@ -50,6 +50,24 @@ impl Cache {
         has_length(&self.blob_path(repo, digest), size)
     }
 
+    /// Opens what the snapshot shows of a file, read-only, for a comparison of hashes; none when nothing is there.
+    pub(crate) fn open_file(
+        &self,
+        repo: &RepoId,
+        commit: &CommitHash,
+        path: &RepoPath,
+    ) -> Result<Option<File>> {
+        let at = self.pointer_path(repo, commit, path);
+        if length(&at).is_none() {
+            return Ok(None);
+        }
+        match File::open(&at) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(CacheError::io("open", at, error)),
+        }
+    }
+
     /// Whether the bytes of a planned file are there, as a blob or as a plain file of the snapshot.
     pub(crate) fn find_file(&self, repo: &RepoId, commit: &CommitHash, file: &PlannedFile) -> bool {
         self.find_blob(repo, &file.digest, file.size)
@@ -82,7 +100,7 @@ impl Cache {
             Ok(content) => Ok(content
                 .and_then(|content| String::from_utf8(content).ok())
                 .and_then(|text| text.trim().parse().ok())),
-            Err(super::CacheError::Malformed { .. }) => Ok(None),
+            Err(CacheError::Malformed { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

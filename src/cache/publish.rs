@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
@@ -91,6 +91,18 @@ impl Cache {
         }
     }
 
+    /// Takes a blob whose content was proven wrong out of the cache, so that it is fetched again.
+    ///
+    /// Only its name in this repository goes, never what a link points to. True when it was there.
+    pub(crate) fn discard_blob(&self, repo: &RepoId, digest: &Digest) -> Result<bool> {
+        let path = self.blob_path(repo, digest);
+        let removed = remove(&path)?;
+        if removed {
+            tracing::warn!(path = %path.display(), "removed a blob that does not hash to its name");
+        }
+        Ok(removed)
+    }
+
     /// Makes the names of published blobs durable; once per batch.
     pub(crate) fn sync_blobs(&self, repo: &RepoId) -> Result<()> {
         sync_dir(&self.blobs_dir(repo))
@@ -133,8 +145,7 @@ impl Cache {
             *left -= 1;
             self.point(repo, &at, file, *left > 0)?;
         }
-        folders.iter().try_for_each(|folder| sync_dir(folder))?;
-        sync_dir(&self.snapshots_dir(repo))
+        self.sync_up(folders.iter().map(PathBuf::as_path))
     }
 
     /// Makes one entry of a snapshot; `shared` when another entry will need the blob after this one.
@@ -210,7 +221,7 @@ impl Cache {
             return Ok(());
         }
         self.replace_file(repo, &path, commit.as_str().as_bytes())?;
-        sync_dir(&folder)
+        self.sync_up([folder.as_path()])
     }
 
     /// Puts a whole new file in the place of `path`.

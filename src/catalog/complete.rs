@@ -124,7 +124,7 @@ fn prove_by_rules(rules: &Rules<'_>, filter: &Filter, evidence: &Evidence<'_>) -
             .flat_map(|name| missing_shards(name, &present, evidence))
             .collect()
     };
-    let pick = |candidates: Candidates<'_, '_>| {
+    let pick = |candidates: &Candidates<'_, '_>| {
         let whole = |choice: &[Pattern]| lost_shards(candidates.names, Some(choice)).is_empty();
         let satisfied = |choice: &Vec<Pattern>| is_satisfied(choice, candidates.names);
         let choices = &candidates.group.choices;

@@ -184,10 +184,11 @@ fn parse(file: &Path, text: &str) -> Result<Template, TemplateProblem> {
 
 /// The line of a byte, counted from 1.
 fn line_at(text: &str, byte: usize) -> usize {
-    1 + text.as_bytes()[..byte.min(text.len())]
-        .iter()
-        .filter(|b| **b == b'\n')
+    text.char_indices()
+        .take_while(|(at, _)| *at < byte)
+        .filter(|(_, c)| *c == '\n')
         .count()
+        + 1
 }
 
 /// The key or table that a line begins with.

@@ -131,7 +131,7 @@ pub(super) fn sort(
     rules: &Rules<'_>,
     filter: &Filter,
     names: &[&str],
-    pick: impl Fn(Candidates<'_, '_>) -> Option<usize>,
+    pick: impl Fn(&Candidates<'_, '_>) -> Option<usize>,
 ) -> Sorted {
     let mut reasons: Vec<Reason> = names
         .iter()
@@ -161,7 +161,7 @@ pub(super) fn sort(
         take(pattern, &Reason::Required);
     }
     for group in &rules.groups {
-        let picked = pick(Candidates {
+        let picked = pick(&Candidates {
             group,
             names: &free,
         });
@@ -169,7 +169,7 @@ pub(super) fn sort(
             for pattern in choice {
                 take(pattern, &|text| Reason::ChoiceOf(group.name.clone(), text));
             }
-        } else if pick(Candidates {
+        } else if pick(&Candidates {
             group,
             names: &known,
         })
@@ -194,7 +194,7 @@ pub(super) struct Candidates<'g, 'n> {
 }
 
 /// The first choice of which every pattern matches something.
-fn first_satisfied(candidates: Candidates<'_, '_>) -> Option<usize> {
+fn first_satisfied(candidates: &Candidates<'_, '_>) -> Option<usize> {
     candidates
         .group
         .choices

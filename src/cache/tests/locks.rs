@@ -126,7 +126,7 @@ fn a_deleted_lock_file_does_not_give_two_holders_of_one_path() {
             .is_none()
     );
 
-    // While others delete and take it, no two hold the file that the path names.
+    // And no two threads ever get the same one.
     let held = std::sync::Mutex::new(());
     std::thread::scope(|scope| {
         for _ in 0..4 {

@@ -5,6 +5,7 @@ mod lookups;
 mod parts;
 mod publishing;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 
@@ -80,10 +81,10 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 fn digest(content: &[u8]) -> Digest {
-    let hex: String = sha2::Sha256::digest(content)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let mut hex = String::new();
+    for byte in sha2::Sha256::digest(content) {
+        write!(hex, "{byte:02x}").unwrap();
+    }
     Digest::parse(&hex).unwrap()
 }
 

@@ -101,7 +101,7 @@ fn a_sweep_takes_only_old_parts_that_nobody_names_or_locks() {
     let keep = HashSet::from([kept.clone()]);
     let now = SystemClock::new().now();
     let sweep = |now: chrono::DateTime<Utc>| {
-        let age = Duration::from_secs(3600);
+        let age = Duration::from_hours(1);
         place
             .cache
             .sweep_parts(&place.repo, &keep, age, now)

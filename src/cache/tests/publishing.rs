@@ -167,6 +167,42 @@ fn a_snapshot_appears_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_publication_that_died_half_way_is_finished_by_the_next() {
+    let place = Place::new();
+    let files = [place.blob("a", b"one"), place.blob("sub/b", b"two")];
+    // What a kill leaves: a pointer, a temporary link, a folder without a file.
+    place.publish(&files[..1]).unwrap();
+    fs::create_dir_all(place.pointer("sub")).unwrap();
+    let leftover = place.cache.blobs_dir(&place.repo).join("0123abcd.tmp");
+    symlink("../../blobs/x", &leftover).unwrap();
+    place.publish(&files).unwrap();
+    assert_eq!(fs::read(place.pointer("sub/b")).unwrap(), b"two");
+}
+
+#[test]
+fn a_blob_that_was_proven_wrong_is_discarded_by_name_only() {
+    let place = Place::new();
+    let file = place.blob("f", b"wrong");
+    let blob = place.cache.blob_path(&place.repo, &file.digest);
+    let store = place.cache.root().join("payload");
+    fs::copy(&blob, &store).unwrap();
+    fs::remove_file(&blob).unwrap();
+    symlink(&store, &blob).unwrap();
+    place.publish(std::slice::from_ref(&file)).unwrap();
+    let open = || {
+        place
+            .cache
+            .open_file(&place.repo, &place.commit, &file.path)
+            .unwrap()
+    };
+    assert_eq!(open().unwrap().metadata().unwrap().len(), 5);
+    assert!(place.cache.discard_blob(&place.repo, &file.digest).unwrap());
+    assert!(!place.cache.discard_blob(&place.repo, &file.digest).unwrap());
+    assert!(store.exists());
+    assert!(open().is_none());
+}
+
+#[test]
 fn whatever_lies_in_the_place_of_a_pointer_is_never_followed() {
     let place = Place::new();
     let file = place.blob("dir/f", b"content");
