@@ -1,1 +1,147 @@
-//! (being written)
+//! The Hugging Face hub: revisions, file lists and the bytes of files, over one checked request path.
+//!
+//! Invariant: whatever the server does, what comes out was checked or is an error with a cause; the token
+//! reaches the configured origin only; nothing is written. Retries over time, planning and storing are
+//! left to others.
+
+mod address;
+mod error;
+mod fetch_error;
+mod http;
+mod info;
+mod json;
+mod link;
+mod listing;
+mod location;
+mod pace;
+mod range;
+mod range_body;
+mod reader;
+mod redirect;
+mod refusal;
+mod request;
+mod text;
+mod token;
+mod tree;
+
+#[cfg(test)]
+mod tests_kit;
+#[cfg(test)]
+mod tests_metadata;
+#[cfg(test)]
+mod tests_oracle;
+#[cfg(test)]
+mod tests_range;
+#[cfg(test)]
+mod tests_refusal;
+#[cfg(test)]
+mod tests_renewal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+pub(crate) use error::HubError;
+pub(crate) use fetch_error::{BrokenAt, FetchError};
+pub(crate) use info::RepoInfo;
+pub(crate) use range_body::RangeBody;
+pub(crate) use reader::RangeReader;
+pub(crate) use token::TokenSource;
+
+use address::{Endpoint, host_of};
+use http::{Purpose, client};
+use request::Wire;
+
+use crate::clock::Clock;
+use crate::domain::{CommitHash, PlannedFile, RemoteFile, RepoId, Revision};
+
+/// Everything that a hub client must be told.
+#[derive(Debug, Clone)]
+pub(crate) struct HubOptions {
+    /// The hub, for example `https://huggingface.co`.
+    pub(crate) endpoint: Url,
+    /// Where the token comes from.
+    pub(crate) tokens: TokenSource,
+    /// Longest time for a connection, and for each step of a metadata answer.
+    pub(crate) metadata_timeout: Duration,
+    /// Longest time without a byte on a connection that carries a file.
+    pub(crate) read_timeout: Duration,
+    /// The proxy for all requests; none means none, whatever the environment says.
+    pub(crate) proxy: Option<Url>,
+    /// Hosts that are reached without the proxy, as in `NO_PROXY`.
+    pub(crate) no_proxy: Option<String>,
+    /// Make no request at all.
+    pub(crate) offline: bool,
+    /// For dates in `Retry-After`.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A client of one hub; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    wire: Arc<Wire>,
+}
+
+impl Hub {
+    /// Makes the clients; no request is made.
+    ///
+    /// Fails when the endpoint is no hub address, the proxy is no proxy address, or the system has no
+    /// certificates.
+    pub(crate) fn new(options: HubOptions) -> Result<Self, HubError> {
+        let make = |purpose| {
+            client(
+                purpose,
+                options.metadata_timeout,
+                options.proxy.as_ref(),
+                options.no_proxy.as_deref(),
+            )
+        };
+        Ok(Self {
+            wire: Arc::new(Wire {
+                endpoint: Endpoint::new(options.endpoint.clone())?,
+                metadata: make(Purpose::Metadata)?,
+                bytes: make(Purpose::Bytes)?,
+                tokens: options.tokens,
+                metadata_timeout: options.metadata_timeout,
+                read_timeout: options.read_timeout,
+                proxy: options.proxy.as_ref().map(host_of),
+                offline: options.offline,
+                clock: options.clock,
+            }),
+        })
+    }
+
+    /// The commit that a revision names now; a full commit is taken as it is, without a request.
+    pub(crate) async fn resolve_revision(
+        &self,
+        repo: &RepoId,
+        revision: &Revision,
+    ) -> Result<RepoInfo, HubError> {
+        info::resolve_revision(&self.wire, repo, revision).await
+    }
+
+    /// All files of a commit, sorted by path, each name and digest checked.
+    pub(crate) async fn tree(
+        &self,
+        repo: &RepoId,
+        commit: &CommitHash,
+    ) -> Result<Vec<RemoteFile>, HubError> {
+        tree::tree(&self.wire, repo, commit).await
+    }
+
+    /// A reader of one file's ranges, for one attempt; no request is made yet.
+    pub(crate) fn reader(
+        &self,
+        repo: &RepoId,
+        commit: &CommitHash,
+        file: &PlannedFile,
+    ) -> RangeReader {
+        RangeReader::new(
+            Arc::clone(&self.wire),
+            repo.clone(),
+            commit.clone(),
+            file.clone(),
+        )
+    }
+}

@@ -1,0 +1,76 @@
+//! The one place that makes HTTP clients.
+//!
+//! Invariant: no client follows a redirect, names a referer, keeps a cookie, unpacks a body or asks
+//! the environment for a proxy. TLS is rustls with the system's certificates; `reqwest` brings its
+//! crypto provider itself, so no process-wide default has to be installed.
+
+use std::time::Duration;
+
+use reqwest::{Client, NoProxy, Proxy, redirect};
+use url::Url;
+
+use super::HubError;
+use super::text::root_cause;
+
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+
+/// What a client is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Small JSON answers.
+    Metadata,
+    /// File bytes: HTTP/1.1 only, so that each range has a connection of its own.
+    Bytes,
+}
+
+/// Makes a client; `proxy` is the only proxy that it uses, and hosts of `no_proxy` go around it.
+///
+/// Fails when the system has no certificates or the proxy's address is no URL that a proxy can have.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one factory of clients"
+)]
+pub(crate) fn client(
+    purpose: Purpose,
+    connect_timeout: Duration,
+    proxy: Option<&Url>,
+    no_proxy: Option<&str>,
+) -> Result<Client, HubError> {
+    let failed = |error: reqwest::Error| HubError::Client {
+        cause: root_cause(&error.without_url()),
+    };
+    let mut builder = Client::builder()
+        .user_agent(concat!("modelhaul/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect_timeout.min(CONNECT_TIMEOUT_MAX))
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .tcp_keepalive(Duration::from_secs(30))
+        .no_proxy();
+    if let Some(url) = proxy {
+        let proxy = Proxy::all(url.clone()).map_err(failed)?;
+        builder = builder.proxy(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)));
+    }
+    if purpose == Purpose::Bytes {
+        builder = builder.http1_only();
+    }
+    builder.build().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_need_no_crypto_provider_from_the_process() {
+        for purpose in [Purpose::Metadata, Purpose::Bytes] {
+            assert!(client(purpose, CONNECT_TIMEOUT_MAX, None, None).is_ok());
+        }
+    }
+}
