@@ -149,7 +149,7 @@ impl RangeReader {
                 continue;
             }
             if status.is_success() {
-                if status == StatusCode::OK && is_stranger(response.headers()) {
+                if status == StatusCode::OK && is_stranger(response.headers()) && !self.is_page() {
                     return Err(FetchError::Hub(HubError::NotAHub {
                         url: SafeUrl::new(url).to_string(),
                         got: "a web page where a file is expected".to_owned(),
@@ -170,6 +170,12 @@ impl RangeReader {
             return Err(wire.refused(&subject, &url, response).await.into());
         }
         Err(redirect_error(&url, "there are too many in a row").into())
+    }
+
+    /// A mirror that sends no headers of the hub may still serve a page that is meant to be one.
+    fn is_page(&self) -> bool {
+        let name = self.file.planned.path.file_name().to_ascii_lowercase();
+        [".html", ".htm"].iter().any(|end| name.ends_with(end))
     }
 
     /// Asks the place where the bytes lie; further redirects are walked, the token stays at the hub.
