@@ -151,7 +151,12 @@ mod tests {
 
     #[test]
     fn an_endpoint_holds_no_credential_and_no_query() {
-        for bad in ["ftp://hub.test", "https://me:pw@hub.test", "https://hub.test/?a=b", "data:x"] {
+        for bad in [
+            "ftp://hub.test",
+            "https://me:pw@hub.test",
+            "https://hub.test/?a=b",
+            "data:x",
+        ] {
             let error = Endpoint::new(Url::parse(bad).unwrap()).unwrap_err();
             assert!(!error.to_string().contains("pw"), "{error}");
         }

@@ -230,7 +230,7 @@ impl HubError {
                 Some(format!("accept the conditions at {page}, then {GET_TOKEN}"))
             }
             Self::TokenInvalid { .. } => Some(format!(
-                "the token is wrong or has expired: {GET_TOKEN} with a new one"
+                "the token is wrong or has expired: {GET_TOKEN} with a new one, or remove it if the repository is public"
             )),
             Self::Forbidden {
                 page,

@@ -45,12 +45,22 @@ mod tests {
         let find = |value: &str| {
             next(&HeaderMap::from_iter([(LINK, value.parse().unwrap())])).map(str::to_owned)
         };
-        assert_eq!(find("</x?a=1,2>; rel=\"next\"").as_deref(), Some("/x?a=1,2"));
+        assert_eq!(
+            find("</x?a=1,2>; rel=\"next\"").as_deref(),
+            Some("/x?a=1,2")
+        );
         assert_eq!(
             find("<https://h/a>; rel=\"prev\", <https://h/b>; title=\"x\"; REL=next").as_deref(),
             Some("https://h/b")
         );
-        for none in ["", "<", "<a", "<a>; rel=\"first\"", "<a>; rev=next", "rel=\"next\""] {
+        for none in [
+            "",
+            "<",
+            "<a",
+            "<a>; rel=\"first\"",
+            "<a>; rev=next",
+            "rel=\"next\"",
+        ] {
             assert_eq!(find(none), None, "{none}");
         }
     }

@@ -57,7 +57,9 @@ pub(crate) fn files(
             "directory" => {
                 folders.insert(entry.path);
             }
-            kind => tracing::warn!(%repo, kind = %printable(kind), "The hub lists an entry of an unknown kind; it is left out."),
+            kind => {
+                tracing::warn!(%repo, kind = %printable(kind), "The hub lists an entry of an unknown kind; it is left out.")
+            }
         }
     }
     files.sort_by(|a, b| a.path.as_str().cmp(b.path.as_str()));
@@ -142,10 +144,9 @@ impl Reject<'_> {
                     .filter(|d| matches!(d, Digest::Sha256(_)))
                     .ok_or_else(|| wrong("the sha256", &lfs.oid))?;
                 if size != lfs.size {
-                    return Err(self.bad(format!(
-                        "`{path}` has two sizes, {size} and {}",
-                        lfs.size
-                    )));
+                    return Err(
+                        self.bad(format!("`{path}` has two sizes, {size} and {}", lfs.size))
+                    );
                 }
                 (sha, size)
             }
@@ -153,7 +154,8 @@ impl Reject<'_> {
         if size > SIZE_MAX {
             return Err(self.bad(format!("the size of `{path}` is {size}")));
         }
-        let is_hash = |hash: &String| matches!(Digest::parse(hash), Ok(Digest::Sha256(d)) if &d == hash);
+        let is_hash =
+            |hash: &String| matches!(Digest::parse(hash), Ok(Digest::Sha256(d)) if &d == hash);
         Ok(RemoteFile {
             path,
             size,

@@ -71,9 +71,19 @@ mod tests {
         assert!(ask("bytes 10-19/100"));
         assert!(ask("Bytes 010-19/100"));
         for wrong in [
-            "bytes 10-18/100", "bytes 11-19/100", "bytes 0-19/100", "bytes 10-19/99",
-            "bytes 10-19/*", "bytes */100", "bytes 10-19", "items 10-19/100", "", "bytes",
-            "bytes +10-19/100", "bytes 10--19/100", "bytes 10-19/184467440737095516150",
+            "bytes 10-18/100",
+            "bytes 11-19/100",
+            "bytes 0-19/100",
+            "bytes 10-19/99",
+            "bytes 10-19/*",
+            "bytes */100",
+            "bytes 10-19",
+            "items 10-19/100",
+            "",
+            "bytes",
+            "bytes +10-19/100",
+            "bytes 10--19/100",
+            "bytes 10-19/184467440737095516150",
         ] {
             assert!(!ask(wrong), "{wrong}");
         }

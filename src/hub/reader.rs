@@ -12,16 +12,16 @@ use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
+use super::HubError;
 use super::fetch_error::{BrokenAt, FetchError};
-use super::location::{Cell, Location};
+use super::location::{Cell, Location, RENEWALS_MAX};
 use super::pace::asked_pause;
 use super::range::{check, expected_header, refused_total, request_header};
 use super::range_body::RangeBody;
 use super::redirect::{self, MAX_HOPS};
 use super::refusal::{Asked, Subject, is_stranger, text};
-use super::request::{Wire, foreign_encoding, is_header, redirect_error};
+use super::request::{Wire, drain, foreign_encoding, is_header, redirect_error};
 use super::text::{printable, root_cause};
-use super::HubError;
 use crate::domain::{CommitHash, Digest, PlannedFile, RepoId};
 use crate::redact::{SafeUrl, Token};
 
@@ -69,11 +69,7 @@ impl RangeReader {
     /// `0..size` can be had here. Dropping the future or the body closes the connection.
     pub(crate) async fn open(&self, range: Range<u64>) -> Result<RangeBody, FetchError> {
         let endpoint = &self.wire.endpoint;
-        let start = endpoint.file_url(
-            &self.file.repo,
-            &self.file.commit,
-            &self.file.planned.path,
-        );
+        let start = endpoint.file_url(&self.file.repo, &self.file.commit, &self.file.planned.path);
         if range.start >= range.end || range.end > self.size() {
             return Err(FetchError::WrongRange {
                 url: SafeUrl::new(start).to_string(),
@@ -84,6 +80,8 @@ impl RangeReader {
         if self.wire.offline {
             return Err(HubError::Offline.into());
         }
+        // Other connections' bytes reset the shared count, so each call counts its own refusals too.
+        let mut refusals = 0;
         loop {
             let token = self.wire.tokens.current().await;
             if token.as_ref().is_some_and(|token| !is_header(token)) {
@@ -107,11 +105,15 @@ impl RangeReader {
                     status: status.as_u16(),
                 };
                 tracing::debug!(file = %self.file.planned.path, %error, fresh, "An address was refused; asking the hub for a new one.");
-                self.cell.forget(&location, error).await;
+                self.cell.forget(&location, error.clone()).await;
+                refusals += 1;
+                if refusals > RENEWALS_MAX {
+                    return Err(error);
+                }
                 continue;
             }
             return match self.accept(&location, &url, &range, response) {
-                Err(error @ FetchError::Changed { .. }) => {
+                Err(error @ (FetchError::Changed { .. } | FetchError::Hub(_))) => {
                     self.cell.forget(&location, error.clone()).await;
                     Err(error)
                 }
@@ -142,6 +144,7 @@ impl RangeReader {
                 self.check_hub(&url, response.headers(), false)?;
                 let next = redirect::target(&url, response.headers())
                     .map_err(|rule| redirect_error(&url, rule))?;
+                drain(response).await;
                 if !wire.endpoint.is_hub(&next) {
                     return Ok((next, None));
                 }
@@ -149,12 +152,7 @@ impl RangeReader {
                 continue;
             }
             if status.is_success() {
-                if status == StatusCode::OK && is_stranger(response.headers()) && !self.is_page() {
-                    return Err(FetchError::Hub(HubError::NotAHub {
-                        url: SafeUrl::new(url).to_string(),
-                        got: "a web page where a file is expected".to_owned(),
-                    }));
-                }
+                self.check_page(&url, status, response.headers())?;
                 self.check_hub(&url, response.headers(), true)?;
                 return Ok((url, Some(response)));
             }
@@ -172,10 +170,22 @@ impl RangeReader {
         Err(redirect_error(&url, "there are too many in a row").into())
     }
 
-    /// A mirror that sends no headers of the hub may still serve a page that is meant to be one.
-    fn is_page(&self) -> bool {
+    /// A network's sign-in page answers every request; a file may also be meant to be a page.
+    fn check_page(
+        &self,
+        url: &Url,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<(), FetchError> {
         let name = self.file.planned.path.file_name().to_ascii_lowercase();
-        [".html", ".htm"].iter().any(|end| name.ends_with(end))
+        let is_page = [".html", ".htm"].iter().any(|end| name.ends_with(end));
+        if status == StatusCode::OK && is_stranger(headers) && !is_page {
+            return Err(FetchError::Hub(HubError::NotAHub {
+                url: SafeUrl::new(url.clone()).to_string(),
+                got: "a web page where a file is expected".to_owned(),
+            }));
+        }
+        Ok(())
     }
 
     /// Asks the place where the bytes lie; further redirects are walked, the token stays at the hub.
@@ -226,6 +236,7 @@ impl RangeReader {
                     rule: rule.to_owned(),
                 }
             })?;
+            drain(response).await;
         }
         Err(FetchError::Redirect {
             url: SafeUrl::new(url).to_string(),
@@ -275,6 +286,7 @@ impl RangeReader {
         range: &Range<u64>,
         response: Response,
     ) -> Result<RangeBody, FetchError> {
+        self.check_page(url, response.status(), response.headers())?;
         let size = self.size();
         let url = SafeUrl::new(url.clone()).to_string();
         let headers = response.headers();

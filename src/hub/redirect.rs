@@ -2,8 +2,8 @@
 //!
 //! Invariant: from https never to http, only to http or https, never with a user name.
 
-use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
 use url::Url;
 
 /// Most redirects in a row.
@@ -61,7 +61,14 @@ mod tests {
     #[test]
     fn dangerous_addresses_are_refused() {
         let from = "https://hub.test/a";
-        for bad in ["http://hub.test/a", "file:///etc/passwd", "https://me:pw@cdn.test/", "", "https://", "https://[x/"] {
+        for bad in [
+            "http://hub.test/a",
+            "file:///etc/passwd",
+            "https://me:pw@cdn.test/",
+            "",
+            "https://",
+            "https://[x/",
+        ] {
             assert!(follow(from, bad).is_err(), "{bad}");
         }
         assert!(target(&Url::parse(from).unwrap(), &HeaderMap::new()).is_err());

@@ -158,9 +158,14 @@ pub(crate) fn cause(subject: &Subject<'_>, refusal: &Refusal<'_>, now: DateTime<
 /// A web page without any header that hubs send.
 pub(crate) fn is_stranger(headers: &HeaderMap) -> bool {
     is_html(headers)
-        && ["x-request-id", "x-error-message", "x-repo-commit", "x-linked-etag"]
-            .iter()
-            .all(|name| !headers.contains_key(*name))
+        && [
+            "x-request-id",
+            "x-error-message",
+            "x-repo-commit",
+            "x-linked-etag",
+        ]
+        .iter()
+        .all(|name| !headers.contains_key(*name))
 }
 
 fn missing(subject: &Subject<'_>) -> HubError {

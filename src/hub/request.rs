@@ -5,8 +5,8 @@
 //!
 //! The revision call could have gone through `hf-hub`'s `info()`. It does not, because `info()` takes a
 //! token from the environment when it is given none, reads bodies of any length, follows redirects by
-//! the client's rule or not at all, and drops `RateLimit` and the date form of `Retry-After`; the tests
-//! keep it as a second opinion on ordinary answers.
+//! the client's rule or not at all, calls every 404 a missing revision whatever `X-Error-Code` says, and
+//! drops `RateLimit` and the date form of `Retry-After`. The tests keep it as a second opinion.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ use crate::redact::{SafeUrl, Token};
 
 /// How much of a refusal's body is read for the hub's words.
 const REFUSAL_LIMIT: usize = 16 << 10;
+/// A redirect's body up to this length is read, so that its connection can be used again.
+const DRAIN_LIMIT: u64 = 64 << 10;
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 /// A metadata answer may take this many times the time limit of its first byte.
 const BODY_PATIENCE: u32 = 30;
 
@@ -99,6 +102,7 @@ impl Wire {
                     got: format!("it sends metadata requests to {}", host_of(&next)),
                 });
             }
+            drain(response).await;
             url = next;
         }
         Err(redirect_error(&url, "there are too many in a row"))
@@ -163,7 +167,10 @@ impl Wire {
         };
         // The words are a courtesy: without them the status still says enough.
         if timeout(self.metadata_timeout, words).await.is_err() {
-            tracing::debug!(status = status.as_u16(), "The hub did not finish its refusal.");
+            tracing::debug!(
+                status = status.as_u16(),
+                "The hub did not finish its refusal."
+            );
         }
         let refusal = Refusal {
             url,
@@ -183,11 +190,7 @@ impl Wire {
     }
 
     /// A connection from the pool may be dead without our knowing, so a reset gets a second try at once.
-    async fn send_patiently(
-        &self,
-        url: &Url,
-        token: Option<&Token>,
-    ) -> Result<Response, HubError> {
+    async fn send_patiently(&self, url: &Url, token: Option<&Token>) -> Result<Response, HubError> {
         if token.is_some_and(|token| !is_header(token)) {
             return Err(HubError::TokenInvalid {
                 host: self.endpoint.host(),
@@ -263,6 +266,20 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = text(headers, CONTENT_ENCODING.as_str()).unwrap_or("unreadable");
     (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
         .then(|| printable(encoding))
+}
+
+/// Reads what is left of a short answer: a connection with unread bytes on it is lost.
+pub(crate) async fn drain(mut response: Response) {
+    if response
+        .content_length()
+        .is_none_or(|length| length > DRAIN_LIMIT)
+    {
+        return;
+    }
+    let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+    if timeout(DRAIN_PATIENCE, rest).await.is_err() {
+        tracing::debug!("A redirect's body did not end; its connection is given up.");
+    }
 }
 
 /// The error for a redirect that is not followed.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,7 +32,11 @@ impl Seen {
 
     /// The asked range as `first..=last`.
     pub(super) fn range(&self) -> (usize, usize) {
-        let range = self.header("range").unwrap().strip_prefix("bytes=").unwrap();
+        let range = self
+            .header("range")
+            .unwrap()
+            .strip_prefix("bytes=")
+            .unwrap();
         let (first, last) = range.split_once('-').unwrap();
         (first.parse().unwrap(), last.parse().unwrap())
     }
@@ -44,17 +49,19 @@ enum Step {
     Reset,
 }
 
-/// What the server does with one request; the connection is closed at the end.
+/// What the server does with one request; the connection is closed at the end unless it is kept.
 pub(super) struct Reply {
     head: String,
     steps: Vec<Step>,
+    keep: bool,
 }
 
 impl Reply {
     pub(super) fn status(status: u16) -> Self {
         Self {
-            head: format!("HTTP/1.1 {status} Status\r\nconnection: close\r\n"),
+            head: format!("HTTP/1.1 {status} Status\r\n"),
             steps: Vec::new(),
+            keep: false,
         }
     }
 
@@ -88,6 +95,7 @@ impl Reply {
         Self {
             head: String::new(),
             steps: vec![Step::Hang],
+            keep: false,
         }
     }
 
@@ -96,6 +104,7 @@ impl Reply {
         Self {
             head: String::new(),
             steps: vec![Step::Reset],
+            keep: false,
         }
     }
 
@@ -123,13 +132,29 @@ impl Reply {
         self
     }
 
+    /// Leaves the connection open for the next request.
+    pub(super) fn keep(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    /// Waits for the gate between two parts.
+    pub(super) fn wait(mut self, gate: &Arc<Semaphore>) -> Self {
+        self.steps.push(Step::Gate(Arc::clone(gate)));
+        self
+    }
+
     /// Holds the whole answer back until the gate opens.
     pub(super) fn gated(mut self, gate: &Arc<Semaphore>) -> Self {
         self.steps.insert(0, Step::Gate(Arc::clone(gate)));
         self
     }
 
-    async fn say(self, stream: &mut TcpStream) -> std::io::Result<()> {
+    /// Whether the connection is still good.
+    async fn say(mut self, stream: &mut TcpStream) -> std::io::Result<bool> {
+        if !self.keep && !self.head.is_empty() {
+            self.head += "connection: close\r\n";
+        }
         let mut head = Some(format!("{}\r\n", self.head)).filter(|_| !self.head.is_empty());
         for step in self.steps {
             match step {
@@ -146,10 +171,14 @@ impl Reply {
                     let mut rest = Vec::new();
                     stream.read_to_end(&mut rest).await?;
                 }
-                Step::Reset => return Ok(()),
+                Step::Reset => return Ok(false),
             }
         }
-        stream.shutdown().await
+        if self.keep {
+            return Ok(true);
+        }
+        stream.shutdown().await?;
+        Ok(false)
     }
 }
 
@@ -157,38 +186,46 @@ impl Reply {
 pub(super) struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
     /// Answers each request by `answer(request, number of earlier requests)`.
-    pub(super) async fn start(answer: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        answer: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let (answer, log) = (Arc::new(answer), Arc::clone(&seen));
+        let accepted: Arc<AtomicUsize> = Arc::default();
+        let (answer, log, count) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&accepted));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                 connections.spawn(async move {
-                    let Some(request) = read_head(&mut stream).await else {
-                        return;
-                    };
-                    let earlier = {
-                        let mut log = log.lock().unwrap();
-                        log.push(request.clone());
-                        log.len() - 1
-                    };
-                    // A client that goes away early is part of many tests.
-                    answer(&request, earlier).say(&mut stream).await.ok();
+                    while let Some(request) = read_head(&mut stream).await {
+                        let earlier = {
+                            let mut log = log.lock().unwrap();
+                            log.push(request.clone());
+                            log.len() - 1
+                        };
+                        // A client that goes away early is part of many tests.
+                        let said = answer(&request, earlier).say(&mut stream).await;
+                        if !said.unwrap_or(false) {
+                            return;
+                        }
+                    }
                 });
             }
         });
         Self {
             address,
             seen,
+            connections: accepted,
             _tasks: tasks,
         }
     }
@@ -204,6 +241,10 @@ impl Server {
 
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     pub(super) fn hits(&self) -> usize {
@@ -226,12 +267,14 @@ async fn read_head(stream: &mut TcpStream) -> Option<Seen> {
     Some(Seen { target, headers })
 }
 
-pub(super) const PATIENCE: Duration = Duration::from_millis(400);
+/// Long enough for a slow machine: only tests of silence are impatient.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const SHORT: Duration = Duration::from_millis(500);
 pub(super) const SECRET: &str = "hf_secret";
 pub(super) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 pub(super) const SIGNATURE: &str = "X-Amz-Signature=topsecret";
 
-/// The options of a hub client with short patience and a token.
+/// The options of a hub client with a token.
 pub(super) fn options(endpoint: Url) -> HubOptions {
     HubOptions {
         endpoint,
@@ -252,6 +295,15 @@ pub(super) fn options(endpoint: Url) -> HubOptions {
 
 pub(super) fn hub(server: &Server) -> Hub {
     Hub::new(options(server.url())).unwrap()
+}
+
+pub(super) fn impatient(server: &Server) -> Hub {
+    Hub::new(HubOptions {
+        metadata_timeout: SHORT,
+        read_timeout: SHORT,
+        ..options(server.url())
+    })
+    .unwrap()
 }
 
 pub(super) fn anonymous(server: &Server) -> Hub {

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::tests_kit::{
-    Reply, SECRET, SHA, Server, anonymous, assert_clean, commit, hub, options, repo,
+    Reply, SECRET, SHA, Server, anonymous, assert_clean, commit, hub, impatient, options, repo,
 };
 use super::{Hub, HubError};
 use crate::domain::{Digest, FailureCode, Revision};
@@ -51,7 +51,10 @@ async fn a_revision_is_asked_for_plainly() {
         assert!(info.gated && info.private);
     }
     for request in server.seen() {
-        assert_eq!(request.target, "/api/models/org/name/revision/refs%2Fpr%2F1");
+        assert_eq!(
+            request.target,
+            "/api/models/org/name/revision/refs%2Fpr%2F1"
+        );
         assert_eq!(request.header("authorization"), Some("Bearer hf_secret"));
         assert_eq!(request.header("accept-encoding"), Some("identity"));
         assert_eq!(
@@ -119,20 +122,31 @@ async fn redirects_come_to_an_end() {
 async fn what_is_no_hub_is_called_so() {
     for (body, kind, code) in [
         ("<html>log in</html>", "text/html", FailureCode::NotAHub),
-        ("  <!doctype html>", "application/json", FailureCode::NotAHub),
+        (
+            "  <!doctype html>",
+            "application/json",
+            FailureCode::NotAHub,
+        ),
         ("hello", "text/plain", FailureCode::NotAHub),
         ("", "application/json", FailureCode::NotAHub),
         ("{\"sha\":", "application/json", FailureCode::NotAHub),
         ("[]", "application/json", FailureCode::BadMetadata),
         ("{}", "application/json", FailureCode::BadMetadata),
         ("{\"sha\":1}", "application/json", FailureCode::BadMetadata),
-        ("{\"sha\":\"../..\"}", "application/json", FailureCode::BadMetadata),
-        ("{\"sha\":\"main\"}", "application/json", FailureCode::BadMetadata),
+        (
+            "{\"sha\":\"../..\"}",
+            "application/json",
+            FailureCode::BadMetadata,
+        ),
+        (
+            "{\"sha\":\"main\"}",
+            "application/json",
+            FailureCode::BadMetadata,
+        ),
     ] {
-        let server = Server::start(move |_, _| {
-            Reply::status(200).header("content-type", kind).body(body)
-        })
-        .await;
+        let server =
+            Server::start(move |_, _| Reply::status(200).header("content-type", kind).body(body))
+                .await;
         let error = revision_error(&server).await;
         assert_eq!(error.code(), code, "{body}: {error}");
     }
@@ -147,8 +161,11 @@ async fn an_encoding_that_was_not_asked_for_is_refused() {
 
 #[tokio::test]
 async fn long_and_deep_answers_are_refused() {
-    let announced =
-        Server::start(|_, _| Reply::status(200).header("content-length", "99999999999").then_hang());
+    let announced = Server::start(|_, _| {
+        Reply::status(200)
+            .header("content-length", "99999999999")
+            .then_hang()
+    });
     let endless = Server::start(|_, _| Reply::status(200).part(vec![b' '; 34 << 20]).then_hang());
     for server in [announced.await, endless.await] {
         let error = tree_error(&server).await;
@@ -171,8 +188,10 @@ async fn a_hub_that_cannot_be_reached_is_never_not_found() {
             .then_hang()
     })
     .await;
+    let main = Revision::main();
     for server in [silent, stuck] {
-        let error = revision_error(&server).await;
+        let asked = impatient(&server);
+        let error = asked.resolve_revision(&repo(), &main).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::HubUnreachable, "{error}");
     }
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -183,7 +202,6 @@ async fn a_hub_that_cannot_be_reached_is_never_not_found() {
         "http://no-such-host.invalid".to_owned(),
     ] {
         let hub = Hub::new(options(Url::parse(&url).unwrap())).unwrap();
-        let main = Revision::main();
         let error = hub.resolve_revision(&repo(), &main).await.unwrap_err();
         assert_eq!(error.code(), FailureCode::HubUnreachable, "{error}");
         assert!(error.failure().remedy.is_some());
@@ -195,7 +213,11 @@ async fn a_broken_handshake_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut server = JoinSet::new();
-    server.spawn(async move { while let Ok((stream, _)) = listener.accept().await { drop(stream) } });
+    server.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream)
+        }
+    });
     let url = Url::parse(&format!("https://127.0.0.1:{port}")).unwrap();
     let hub = Hub::new(options(url)).unwrap();
     let main = Revision::main();
@@ -278,15 +300,27 @@ async fn foreign_and_circular_pages_are_refused() {
 #[tokio::test]
 async fn evil_names_are_refused_by_name() {
     for name in [
-        "../x", "/x", "a/../../x", "C:\\x", "\\\\h\\s", "a\0b", "a\nb", "", ".", "a//b",
-        &"x".repeat(256), &"y/".repeat(2500),
+        "../x",
+        "/x",
+        "a/../../x",
+        "C:\\x",
+        "\\\\h\\s",
+        "a\0b",
+        "a\nb",
+        "",
+        ".",
+        "a//b",
+        &"x".repeat(256),
+        &"y/".repeat(2500),
     ] {
         let error = tree_of(format!("[{},{}]", file("ok"), file(name)))
             .await
             .unwrap_err();
         assert_eq!(error.code(), FailureCode::UnsafePath, "{name:?}: {error}");
     }
-    let error = tree_of(format!("[{}]", file("../victim.txt"))).await.unwrap_err();
+    let error = tree_of(format!("[{}]", file("../victim.txt")))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("../victim.txt"), "{error}");
 }
 
@@ -302,31 +336,51 @@ async fn colliding_names_are_refused_and_awkward_ones_kept() {
     assert!(tree_of(format!("[{},{folder}]", file("a"))).await.is_err());
     let names = ["%41", "a#b?c", "a-b", "a/b", "ä ö"];
     let list: Vec<_> = names.iter().map(|name| file(name)).collect();
-    assert_eq!(tree_of(format!("[{}]", list.join(","))).await.unwrap(), names);
+    assert_eq!(
+        tree_of(format!("[{}]", list.join(","))).await.unwrap(),
+        names
+    );
 }
 
 #[tokio::test]
 async fn entries_of_a_wrong_shape_are_refused() {
     let sha256 = "b".repeat(64);
-    let with = |oid: &str, rest: &str| {
-        format!(r#"[{{"type":"file","path":"f","oid":"{oid}"{rest}}}]"#)
-    };
+    let with =
+        |oid: &str, rest: &str| format!(r#"[{{"type":"file","path":"f","oid":"{oid}"{rest}}}]"#);
     for (body, code) in [
         (with("", ",\"size\":1"), FailureCode::BadMetadata),
         (with("../../x", ",\"size\":1"), FailureCode::UnsafePath),
-        (with(&SHA.to_uppercase(), ",\"size\":1"), FailureCode::BadMetadata),
+        (
+            with(&SHA.to_uppercase(), ",\"size\":1"),
+            FailureCode::BadMetadata,
+        ),
         (with(SHA, ""), FailureCode::BadMetadata),
         (with(SHA, ",\"size\":-1"), FailureCode::BadMetadata),
         (with(SHA, ",\"size\":1.5"), FailureCode::BadMetadata),
-        (with(SHA, ",\"size\":18446744073709551615"), FailureCode::BadMetadata),
-        (with(SHA, ",\"size\":1,\"size\":2"), FailureCode::BadMetadata),
-        (with(SHA, ",\"size\":1,\"lfs\":{\"oid\":\"x\",\"size\":1}"), FailureCode::BadMetadata),
         (
-            with(SHA, &format!(",\"size\":1,\"lfs\":{{\"oid\":\"{sha256}\",\"size\":2}}")),
+            with(SHA, ",\"size\":18446744073709551615"),
             FailureCode::BadMetadata,
         ),
         (
-            with(SHA, &format!(",\"size\":1,\"lfs\":{{\"oid\":\"{SHA}\",\"size\":1}}")),
+            with(SHA, ",\"size\":1,\"size\":2"),
+            FailureCode::BadMetadata,
+        ),
+        (
+            with(SHA, ",\"size\":1,\"lfs\":{\"oid\":\"x\",\"size\":1}"),
+            FailureCode::BadMetadata,
+        ),
+        (
+            with(
+                SHA,
+                &format!(",\"size\":1,\"lfs\":{{\"oid\":\"{sha256}\",\"size\":2}}"),
+            ),
+            FailureCode::BadMetadata,
+        ),
+        (
+            with(
+                SHA,
+                &format!(",\"size\":1,\"lfs\":{{\"oid\":\"{SHA}\",\"size\":1}}"),
+            ),
             FailureCode::BadMetadata,
         ),
     ] {

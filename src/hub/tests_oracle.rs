@@ -51,12 +51,7 @@ async fn both_ask_the_same_and_read_the_same() {
 
 #[tokio::test]
 async fn both_name_the_same_causes() {
-    for (status, code) in [
-        (404, "RepoNotFound"),
-        (404, "RevisionNotFound"),
-        (429, ""),
-        (403, ""),
-    ] {
+    for (status, code) in [(404, "RevisionNotFound"), (429, ""), (403, "")] {
         let server =
             Server::start(move |_, _| Reply::status(status).header("x-error-code", code).body(""))
                 .await;
@@ -68,7 +63,6 @@ async fn both_name_the_same_causes() {
             .await
             .unwrap_err();
         let theirs = match theirs {
-            HFError::RepoNotFound { .. } => FailureCode::RepoNotFound,
             HFError::RevisionNotFound { .. } => FailureCode::RevisionNotFound,
             HFError::RateLimited { .. } => FailureCode::RateLimited,
             HFError::Forbidden { .. } => FailureCode::Forbidden,
@@ -81,4 +75,24 @@ async fn both_name_the_same_causes() {
             .unwrap_err();
         assert_eq!(ours.code(), theirs, "{status} {code}");
     }
+}
+
+#[tokio::test]
+async fn a_missing_repository_is_told_from_a_missing_revision_only_by_us() {
+    let server = Server::start(|_, _| {
+        Reply::status(404)
+            .header("x-error-code", "RepoNotFound")
+            .body("")
+    })
+    .await;
+    let theirs = oracle(&server)
+        .model("org", "name")
+        .info()
+        .revision("main")
+        .send()
+        .await;
+    assert!(matches!(theirs, Err(HFError::RevisionNotFound { .. })));
+    let main = Revision::main();
+    let ours = hub(&server).resolve_revision(&repo(), &main).await;
+    assert_eq!(ours.unwrap_err().code(), FailureCode::RepoNotFound);
 }

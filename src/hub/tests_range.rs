@@ -1,9 +1,14 @@
 //! Ranges against servers that send something else.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
 use super::fetch_error::{BrokenAt, FetchError};
 use super::tests_kit::{
-    PATIENCE, Reply, SHA, SIGNATURE, Seen, Server, assert_clean, commit, digest, hub, options,
-    planned, repo,
+    Reply, SHA, SHORT, SIGNATURE, Seen, Server, assert_clean, commit, digest, hub, impatient,
+    options, planned, repo,
 };
 use super::{Hub, RangeBody, RangeReader};
 use crate::domain::{FailureCode, PlannedFile, RepoPath};
@@ -24,12 +29,16 @@ async fn all(mut body: RangeBody) -> Result<Vec<u8>, FetchError> {
 }
 
 async fn read(server: &Server, range: std::ops::Range<u64>) -> Result<Vec<u8>, FetchError> {
+    read_by(&reader(server), range).await
+}
+
+async fn read_by(reader: &RangeReader, range: std::ops::Range<u64>) -> Result<Vec<u8>, FetchError> {
     let error_is_clean = |error: FetchError| {
         assert_clean(&error);
         assert_clean(&error.failure(&planned(1).path));
         error
     };
-    let body = reader(server).open(range).await.map_err(error_is_clean)?;
+    let body = reader.open(range).await.map_err(error_is_clean)?;
     all(body).await.map_err(error_is_clean)
 }
 
@@ -59,7 +68,10 @@ async fn a_range_comes_through_the_redirect_without_the_token() {
     let hub = hub_before(&place).await;
     assert_eq!(read(&hub, 10..20).await.unwrap(), b"abcdefghij");
     let (asked, fetched) = (&hub.seen()[0], &place.seen()[0]);
-    assert_eq!(asked.target, format!("/org/name/resolve/{SHA}/sub/model.bin"));
+    assert_eq!(
+        asked.target,
+        format!("/org/name/resolve/{SHA}/sub/model.bin")
+    );
     assert_eq!(asked.header("authorization"), Some("Bearer hf_secret"));
     assert_eq!(fetched.target, format!("/bucket/x?{SIGNATURE}"));
     for request in [asked, fetched] {
@@ -82,12 +94,18 @@ async fn a_file_at_the_hub_itself_comes_with_the_token_over_a_relative_redirect(
     .await;
     let reader = reader(&hub);
     for range in [0..5, 5..36] {
-        let bytes = all(reader.open(range.clone()).await.unwrap()).await.unwrap();
+        let bytes = all(reader.open(range.clone()).await.unwrap())
+            .await
+            .unwrap();
         let (start, end) = (range.start as usize, range.end as usize);
         assert_eq!(bytes, CONTENT[start..end]);
     }
     let seen = hub.seen();
-    assert_eq!(seen.len(), 3, "the second range goes straight to the address");
+    assert_eq!(
+        seen.len(),
+        3,
+        "the second range goes straight to the address"
+    );
     assert!(seen.iter().all(|r| r.header("authorization").is_some()));
 }
 
@@ -123,7 +141,11 @@ async fn ignored_and_wrong_ranges_are_refused_before_a_byte() {
     let error = through(|_, _| Reply::ok(CONTENT)).await;
     assert!(matches!(error, FetchError::RangeIgnored { .. }), "{error}");
     for header in [
-        "bytes 0-9/36", "bytes 10-18/36", "bytes 10-19/35", "bytes 10-19/*", "rubbish",
+        "bytes 0-9/36",
+        "bytes 10-18/36",
+        "bytes 10-19/35",
+        "bytes 10-19/*",
+        "rubbish",
     ] {
         let error = through(move |_, _| {
             Reply::status(206)
@@ -131,20 +153,34 @@ async fn ignored_and_wrong_ranges_are_refused_before_a_byte() {
                 .body(&CONTENT[10..20])
         })
         .await;
-        assert!(matches!(error, FetchError::WrongRange { .. }), "{header}: {error}");
+        assert!(
+            matches!(error, FetchError::WrongRange { .. }),
+            "{header}: {error}"
+        );
         assert_eq!(error.code(), FailureCode::BadResponse);
     }
     let missing = through(|_, _| Reply::status(206).body(&CONTENT[10..20])).await;
-    assert!(matches!(missing, FetchError::WrongRange { .. }), "{missing}");
+    assert!(
+        matches!(missing, FetchError::WrongRange { .. }),
+        "{missing}"
+    );
     let shorter = through(|_, _| {
         Reply::status(206)
             .header("content-range", "bytes 10-19/36")
             .body(&CONTENT[10..15])
     });
     assert!(matches!(shorter.await, FetchError::WrongRange { .. }));
-    let empty = through(|_, _| Reply::status(416).header("content-range", "bytes */36").body(""));
+    let empty = through(|_, _| {
+        Reply::status(416)
+            .header("content-range", "bytes */36")
+            .body("")
+    });
     assert!(matches!(empty.await, FetchError::WrongRange { .. }));
-    let smaller = through(|_, _| Reply::status(416).header("content-range", "bytes */9").body(""));
+    let smaller = through(|_, _| {
+        Reply::status(416)
+            .header("content-range", "bytes */9")
+            .body("")
+    });
     assert!(matches!(smaller.await, FetchError::Changed { .. }));
 }
 
@@ -153,11 +189,33 @@ async fn bodies_of_a_wrong_length_are_errors() {
     let head = || Reply::status(206).header("content-range", "bytes 10-19/36");
     let cut = through(move |_, _| head().header("content-length", "10").part("abc")).await;
     assert_eq!(cut.code(), FailureCode::Network, "{cut}");
-    assert!(matches!(&cut, FetchError::Transport { at: BrokenAt::Body, .. }), "{cut}");
+    assert!(
+        matches!(
+            &cut,
+            FetchError::Transport {
+                at: BrokenAt::Body,
+                ..
+            }
+        ),
+        "{cut}"
+    );
     let cut = through(move |_, _| head().part("abcdefghi")).await;
-    assert!(matches!(&cut, FetchError::Cut { got: 9, expected: 10, .. }), "{cut}");
+    assert!(
+        matches!(
+            &cut,
+            FetchError::Cut {
+                got: 9,
+                expected: 10,
+                ..
+            }
+        ),
+        "{cut}"
+    );
     let long = through(move |_, _| head().part("abcdefghijk")).await;
-    assert!(matches!(&long, FetchError::TooLong { expected: 10, .. }), "{long}");
+    assert!(
+        matches!(&long, FetchError::TooLong { expected: 10, .. }),
+        "{long}"
+    );
     let chunked = through(move |_, _| {
         head()
             .header("transfer-encoding", "chunked")
@@ -183,10 +241,9 @@ async fn a_body_that_is_whole_may_end_badly() {
 
 #[tokio::test]
 async fn encoded_bytes_are_refused() {
-    let error = through(|request, _| {
-        Reply::range(request, CONTENT).header("content-encoding", "gzip")
-    })
-    .await;
+    let error =
+        through(|request, _| Reply::range(request, CONTENT).header("content-encoding", "gzip"))
+            .await;
     assert!(matches!(error, FetchError::Encoded { .. }), "{error}");
     let place = Server::start(|request, _| {
         Reply::range(request, CONTENT).header("content-encoding", "identity")
@@ -197,9 +254,17 @@ async fn encoded_bytes_are_refused() {
 
 #[tokio::test]
 async fn silence_is_a_stall_wherever_it_falls() {
-    let before = through(|_, _| Reply::silence()).await;
-    assert!(matches!(&before, FetchError::Stall { got: 0, .. }), "{before}");
-    let inside = through(|_, _| {
+    let read = async |server: &Server| {
+        let reader = impatient(server).reader(&repo(), &commit(), &planned(CONTENT.len()));
+        read_by(&reader, 10..20).await.unwrap_err()
+    };
+    let place = Server::start(|_, _| Reply::silence()).await;
+    let before = read(&hub_before(&place).await).await;
+    assert!(
+        matches!(&before, FetchError::Stall { got: 0, .. }),
+        "{before}"
+    );
+    let place = Server::start(|_, _| {
         Reply::status(206)
             .header("content-range", "bytes 10-19/36")
             .header("content-length", "10")
@@ -207,13 +272,14 @@ async fn silence_is_a_stall_wherever_it_falls() {
             .then_hang()
     })
     .await;
+    let inside = read(&hub_before(&place).await).await;
     assert!(
-        matches!(&inside, FetchError::Stall { got: 3, waited, .. } if *waited == PATIENCE),
+        matches!(&inside, FetchError::Stall { got: 3, waited, .. } if *waited == SHORT),
         "{inside}"
     );
     assert_eq!(inside.code(), FailureCode::Timeout);
     let hub = Server::start(|_, _| Reply::silence()).await;
-    let at_hub = read(&hub, 0..5).await.unwrap_err();
+    let at_hub = read(&hub).await;
     assert_eq!(at_hub.code(), FailureCode::HubUnreachable, "{at_hub}");
 }
 
@@ -223,7 +289,13 @@ async fn dead_places_are_network_errors_and_dead_hubs_are_unreachable() {
     let hub = Server::start(move |_, _| Reply::redirect(302, dead)).await;
     let error = read(&hub, 0..5).await.unwrap_err();
     assert!(
-        matches!(&error, FetchError::Transport { at: BrokenAt::Connect, .. }),
+        matches!(
+            &error,
+            FetchError::Transport {
+                at: BrokenAt::Connect,
+                ..
+            }
+        ),
         "{error}"
     );
     assert_eq!(error.code(), FailureCode::Network);
@@ -244,17 +316,18 @@ async fn what_the_hub_says_about_the_file_must_fit_the_plan() {
         ("x-linked-etag", "../x".to_owned()),
         ("etag", format!("\"{}\"", "b".repeat(64))),
     ] {
-        let server = Server::start(move |request, _| {
-            Reply::range(request, CONTENT).header(name, &value)
-        })
-        .await;
+        let server =
+            Server::start(move |request, _| Reply::range(request, CONTENT).header(name, &value))
+                .await;
         let error = read(&server, 0..5).await.unwrap_err();
-        assert!(matches!(error, FetchError::Changed { .. }), "{name}: {error}");
+        assert!(
+            matches!(error, FetchError::Changed { .. }),
+            "{name}: {error}"
+        );
     }
-    let mirror = Server::start(|request, _| {
-        Reply::range(request, CONTENT).header("etag", "\"5f-abc\"")
-    })
-    .await;
+    let mirror =
+        Server::start(|request, _| Reply::range(request, CONTENT).header("etag", "\"5f-abc\""))
+            .await;
     assert!(read(&mirror, 0..5).await.is_ok());
 }
 
@@ -268,7 +341,16 @@ async fn ranges_of_two_versions_are_not_mixed() {
     let reader = reader(&hub);
     assert!(reader.open(0..5).await.is_ok());
     let error = reader.open(5..9).await.unwrap_err();
-    assert!(matches!(error, FetchError::Changed { what: "the etag", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            FetchError::Changed {
+                what: "the etag",
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -285,7 +367,10 @@ async fn statuses_of_the_place_keep_their_meaning() {
     }
     let error = through(|_, _| Reply::status(429).header("retry-after", "9").body("")).await;
     assert_eq!(error.retry_after().map(|d| d.as_secs()), Some(9), "{error}");
-    assert_eq!(error.failure(&planned(1).path).code, FailureCode::RateLimited);
+    assert_eq!(
+        error.failure(&planned(1).path).code,
+        FailureCode::RateLimited
+    );
 }
 
 #[tokio::test]
@@ -321,4 +406,98 @@ async fn ranges_outside_the_file_are_the_callers_fault_and_cost_no_request() {
         assert!(reader.open(range).await.is_err());
     }
     assert_eq!(server.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_sign_in_page_is_no_file_wherever_it_answers() {
+    let page = || {
+        Reply::status(200)
+            .header("content-type", "text/html")
+            .body("<html>log in")
+    };
+    let error = through(move |_, _| page()).await;
+    assert_eq!(error.code(), FailureCode::NotAHub, "{error}");
+    // A file may be a page, also where nothing marks the server as a hub.
+    let server = Server::start(move |_, _| page()).await;
+    let file = PlannedFile {
+        path: RepoPath::parse("docs/index.HTML").unwrap(),
+        ..planned(12)
+    };
+    let reader = hub(&server).reader(&repo(), &commit(), &file);
+    assert_eq!(read_by(&reader, 0..12).await.unwrap(), b"<html>log in");
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let place = Server::start(|request, _| Reply::range(request, CONTENT).keep()).await;
+    let target = place.at("/x");
+    let server = Server::start(move |_, _| {
+        Reply::status(302)
+            .header("location", &target)
+            .body("Found. Redirecting")
+            .keep()
+    })
+    .await;
+    let hub = hub(&server);
+    for _ in 0..4 {
+        let reader = hub.reader(&repo(), &commit(), &planned(CONTENT.len()));
+        for start in 0..4 {
+            let bytes = all(reader.open(start..start + 8).await.unwrap()).await;
+            assert_eq!(bytes.unwrap().len(), 8);
+        }
+    }
+    assert_eq!((server.hits(), place.hits()), (4, 16));
+    assert_eq!((server.connections(), place.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn slow_but_alive_is_alive() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let place = Server::start(move |_, _| {
+        (0..8).fold(
+            Reply::status(206)
+                .header("content-range", "bytes 10-19/36")
+                .header("content-length", "10")
+                .part("ab"),
+            |reply, at| reply.wait(&held).part(&CONTENT[12 + at..13 + at]),
+        )
+    })
+    .await;
+    let hub = hub_before(&place).await;
+    let reader = impatient(&hub).reader(&repo(), &commit(), &planned(CONTENT.len()));
+    let mut body = reader.open(10..20).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let mut bytes = body.next().await.unwrap().unwrap().to_vec();
+    while bytes.len() < 10 {
+        // Each byte comes within the patience, all of them do not.
+        let next = body.next();
+        tokio::pin!(next);
+        assert!(timeout(SHORT / 3, &mut next).await.is_err());
+        gate.add_permits(1);
+        bytes.extend(next.await.unwrap().unwrap());
+    }
+    assert_eq!(bytes, CONTENT[10..20]);
+    assert!(began.elapsed() > SHORT * 2);
+}
+
+#[tokio::test]
+async fn a_pause_of_the_caller_is_not_the_servers_stall() {
+    let place = Server::start(|_, _| {
+        Reply::status(206)
+            .header("content-range", "bytes 10-19/36")
+            .part("abc")
+            .then_hang()
+    })
+    .await;
+    let hub = hub_before(&place).await;
+    let reader = impatient(&hub).reader(&repo(), &commit(), &planned(CONTENT.len()));
+    let mut body = reader.open(10..20).await.unwrap();
+    body.next().await.unwrap();
+    let paused = timeout(SHORT * 2, std::future::pending::<()>()).await;
+    assert!(paused.is_err());
+    let began = tokio::time::Instant::now();
+    let error = body.next().await.unwrap_err();
+    assert!(matches!(error, FetchError::Stall { got: 3, .. }), "{error}");
+    assert!(began.elapsed() >= SHORT, "the wait begins with the call");
 }

@@ -1,7 +1,7 @@
 //! Every way in which the hub says no, and what people are told.
 
 use super::tests_kit::{
-    Reply, SECRET, Server, anonymous, assert_clean, commit, hub, planned, repo,
+    Reply, SECRET, Server, anonymous, assert_clean, commit, hub, impatient, planned, repo,
 };
 use crate::domain::{Failure, FailureCode, Revision};
 
@@ -58,7 +58,13 @@ async fn the_hubs_error_codes_decide() {
     for (call, token, status, code, expected) in [
         (Revision, true, 404, "RepoNotFound", Code::RepoNotFound),
         (Revision, false, 401, "RepoNotFound", Code::RepoNotFound),
-        (Revision, true, 404, "RevisionNotFound", Code::RevisionNotFound),
+        (
+            Revision,
+            true,
+            404,
+            "RevisionNotFound",
+            Code::RevisionNotFound,
+        ),
         (Tree, true, 404, "RevisionNotFound", Code::RevisionNotFound),
         (File, true, 404, "EntryNotFound", Code::FileNotFound),
         (File, true, 404, "RevisionNotFound", Code::RevisionNotFound),
@@ -114,10 +120,16 @@ async fn the_sentence_says_what_to_do() {
     let gated = &[("x-error-code", "GatedRepo")];
     let gated = refused(Call::Tree, true, 403, gated, "").await;
     let remedy = gated.remedy.unwrap();
-    assert!(remedy.starts_with("accept the conditions at http://127.0.0.1:"), "{remedy}");
+    assert!(
+        remedy.starts_with("accept the conditions at http://127.0.0.1:"),
+        "{remedy}"
+    );
     assert!(remedy.contains("/org/name"), "{remedy}");
 
-    let wrong = &[("x-error-message", "Invalid credentials in Authorization header")];
+    let wrong = &[(
+        "x-error-message",
+        "Invalid credentials in Authorization header",
+    )];
     let wrong = refused(Call::File, true, 401, wrong, "").await;
     assert_eq!(wrong.code, FailureCode::TokenInvalid);
 
@@ -127,14 +139,20 @@ async fn the_sentence_says_what_to_do() {
 
     let forbidden = r#"{"error":"Your token lacks read access"}"#;
     let forbidden = refused(Call::Tree, true, 403, &[], forbidden).await;
-    assert!(forbidden.message.contains("lacks read access"), "{forbidden}");
+    assert!(
+        forbidden.message.contains("lacks read access"),
+        "{forbidden}"
+    );
 }
 
 #[tokio::test]
 async fn the_hubs_words_never_repeat_a_secret() {
     let leaks: [&'static [(&str, &str)]; 2] = [
         &[("x-error-message", "bad token hf_secret")],
-        &[("x-error-message", "see https://cdn/x?X-Amz-Signature=topsecret")],
+        &[(
+            "x-error-message",
+            "see https://cdn/x?X-Amz-Signature=topsecret",
+        )],
     ];
     for headers in leaks {
         let failure = refused(Call::Tree, true, 403, headers, "").await;
@@ -161,7 +179,11 @@ async fn a_web_page_is_no_refusal() {
 async fn the_asked_pause_reaches_the_failure() {
     let rows: [(u16, &'static [(&str, &str)], Option<u64>); 7] = [
         (429, &[("retry-after", "5")], Some(5)),
-        (429, &[("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT")], Some(30)),
+        (
+            429,
+            &[("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT")],
+            Some(30),
+        ),
         (429, &[("retry-after", "999999999")], Some(900)),
         (429, &[("retry-after", "junk")], None),
         (429, &[("ratelimit", "\"api\";r=0;t=55")], Some(56)),
@@ -187,6 +209,7 @@ async fn a_refusal_whose_words_never_come_is_still_understood() {
             .then_hang()
     })
     .await;
-    let error = hub(&server).tree(&repo(), &commit()).await.unwrap_err();
+    let asked = impatient(&server);
+    let error = asked.tree(&repo(), &commit()).await.unwrap_err();
     assert_eq!(error.code(), FailureCode::RepoNotFound);
 }

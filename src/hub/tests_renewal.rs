@@ -93,7 +93,10 @@ async fn an_address_that_never_works_is_renewed_three_times() {
     let server = signing(&place).await;
     let reader = reader(&hub(&server));
     let error = reader.open(0..5).await.unwrap_err();
-    assert!(matches!(&error, FetchError::Status { status: 403, .. }), "{error}");
+    assert!(
+        matches!(&error, FetchError::Status { status: 403, .. }),
+        "{error}"
+    );
     assert!(error.code().is_retryable(), "the hub did not refuse");
     assert_clean(&error);
     assert_eq!((server.hits(), place.hits()), (4, 4));
@@ -147,7 +150,9 @@ async fn a_repository_that_was_closed_meanwhile_is_the_hubs_word() {
     let target = place.at("/x");
     let server = Server::start(move |_, n| match n {
         0 => Reply::redirect(302, &target),
-        _ => Reply::status(403).header("x-error-code", "GatedRepo").body(""),
+        _ => Reply::status(403)
+            .header("x-error-code", "GatedRepo")
+            .body(""),
     })
     .await;
     let reader = reader(&hub(&server));
@@ -178,4 +183,40 @@ async fn a_cancelled_question_leaves_the_way_free() {
         }
     }
     assert!(reader.open(0..5).await.is_ok());
+}
+
+#[tokio::test]
+async fn another_connections_bytes_do_not_renew_for_ever() {
+    // Each refusal lets another byte of the first range through.
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let place = Server::start(move |request, _| {
+        if request.range() == (0, 35) {
+            let head = Reply::status(206)
+                .header("content-range", "bytes 0-35/36")
+                .header("content-length", "36");
+            CONTENT
+                .iter()
+                .fold(head.part(""), |reply, byte| reply.wait(&held).part([*byte]))
+        } else {
+            held.add_permits(1);
+            Reply::status(403).body("")
+        }
+    })
+    .await;
+    let server = signing(&place).await;
+    let reader = reader(&hub(&server));
+    let mut body = reader.open(0..36).await.unwrap();
+    let flow = async { while let Ok(Some(_)) = body.next().await {} };
+    let open = async {
+        let result = reader.open(20..30).await;
+        gate.add_permits(36);
+        result.unwrap_err()
+    };
+    let (error, ()) = tokio::join!(open, flow);
+    assert!(
+        matches!(error, FetchError::Status { status: 403, .. }),
+        "{error}"
+    );
+    assert_eq!(server.hits(), 4);
 }

@@ -65,7 +65,8 @@ mod tests {
             given: None,
             path: Some(path.clone()),
         };
-        let now = async |source: &TokenSource| source.current().await.map(|t| t.expose().to_owned());
+        let now =
+            async |source: &TokenSource| source.current().await.map(|t| t.expose().to_owned());
         assert_eq!(now(&source).await, None);
         std::fs::write(&path, "hf_one\r\n").unwrap();
         assert_eq!(now(&source).await.as_deref(), Some("hf_one"));
