@@ -13,7 +13,7 @@ use super::HubError;
 use super::text::root_cause;
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+const IDLE_CONNECTION: Duration = Duration::from_mins(1);
 
 /// What a client is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub(crate) fn files(
                 folders.insert(entry.path);
             }
             kind => {
-                tracing::warn!(%repo, kind = %printable(kind), "The hub lists an entry of an unknown kind; it is left out.")
+                tracing::warn!(%repo, kind = %printable(kind), "The hub lists an entry of an unknown kind; it is left out.");
             }
         }
     }

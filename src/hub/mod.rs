@@ -6,6 +6,7 @@
 
 mod address;
 mod error;
+mod expected;
 mod fetch_error;
 mod http;
 mod info;
@@ -43,7 +44,7 @@ use std::time::Duration;
 use url::Url;
 
 pub(crate) use error::HubError;
-pub(crate) use fetch_error::{BrokenAt, FetchError};
+pub(crate) use fetch_error::FetchError;
 pub(crate) use info::RepoInfo;
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;

@@ -7,37 +7,31 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderMap};
+use reqwest::header::{CONTENT_LENGTH, ETAG};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
 use super::HubError;
+use super::expected::Expected;
 use super::fetch_error::{BrokenAt, FetchError};
 use super::location::{Cell, Location, RENEWALS_MAX};
 use super::pace::asked_pause;
 use super::range::{check, expected_header, refused_total, request_header};
 use super::range_body::RangeBody;
 use super::redirect::{self, MAX_HOPS};
-use super::refusal::{Asked, Subject, is_stranger, text};
+use super::refusal::{Asked, Subject, text};
 use super::request::{Wire, drain, foreign_encoding, is_header, redirect_error};
 use super::text::{printable, root_cause};
-use crate::domain::{CommitHash, Digest, PlannedFile, RepoId};
+use crate::domain::{CommitHash, PlannedFile, RepoId};
 use crate::redact::{SafeUrl, Token};
 
 /// Reads ranges of one file; clones share the address of its bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct RangeReader {
     wire: Arc<Wire>,
-    file: Arc<File>,
+    file: Arc<Expected>,
     cell: Arc<Cell>,
-}
-
-#[derive(Debug)]
-struct File {
-    repo: RepoId,
-    commit: CommitHash,
-    planned: PlannedFile,
 }
 
 impl RangeReader {
@@ -49,7 +43,7 @@ impl RangeReader {
     ) -> Self {
         Self {
             wire,
-            file: Arc::new(File {
+            file: Arc::new(Expected {
                 repo,
                 commit,
                 planned,
@@ -141,7 +135,7 @@ impl RangeReader {
             };
             let status = response.status();
             if redirect::is_redirect(status) {
-                self.check_hub(&url, response.headers(), false)?;
+                self.file.check_hub(&url, response.headers(), false)?;
                 let next = redirect::target(&url, response.headers())
                     .map_err(|rule| redirect_error(&url, rule))?;
                 drain(response).await;
@@ -152,8 +146,8 @@ impl RangeReader {
                 continue;
             }
             if status.is_success() {
-                self.check_page(&url, status, response.headers())?;
-                self.check_hub(&url, response.headers(), true)?;
+                self.file.check_page(&url, status, response.headers())?;
+                self.file.check_hub(&url, response.headers(), true)?;
                 return Ok((url, Some(response)));
             }
             if status == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -168,24 +162,6 @@ impl RangeReader {
             return Err(wire.refused(&subject, &url, response).await.into());
         }
         Err(redirect_error(&url, "there are too many in a row").into())
-    }
-
-    /// A network's sign-in page answers every request; a file may also be meant to be a page.
-    fn check_page(
-        &self,
-        url: &Url,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Result<(), FetchError> {
-        let name = self.file.planned.path.file_name().to_ascii_lowercase();
-        let is_page = [".html", ".htm"].iter().any(|end| name.ends_with(end));
-        if status == StatusCode::OK && is_stranger(headers) && !is_page {
-            return Err(FetchError::Hub(HubError::NotAHub {
-                url: SafeUrl::new(url.clone()).to_string(),
-                got: "a web page where a file is expected".to_owned(),
-            }));
-        }
-        Ok(())
     }
 
     /// Asks the place where the bytes lie; further redirects are walked, the token stays at the hub.
@@ -225,7 +201,8 @@ impl RangeReader {
                 Ok(Ok(response)) => response,
             };
             if wire.endpoint.is_hub(&url) {
-                self.check_hub(&url, response.headers(), response.status().is_success())?;
+                self.file
+                    .check_hub(&url, response.headers(), response.status().is_success())?;
             }
             if !redirect::is_redirect(response.status()) {
                 return Ok((url, response));
@@ -244,41 +221,6 @@ impl RangeReader {
         })
     }
 
-    /// Compares what the hub says about the file with the plan; silence is no contradiction.
-    fn check_hub(&self, url: &Url, headers: &HeaderMap, is_file: bool) -> Result<(), FetchError> {
-        let changed = |what, expected: &dyn ToString, got: &str| FetchError::Changed {
-            url: SafeUrl::new(url.clone()).to_string(),
-            what,
-            expected: expected.to_string(),
-            got: printable(got),
-        };
-        let planned = &self.file.planned;
-        if let Some(commit) = text(headers, "x-repo-commit")
-            && commit != self.file.commit.as_str()
-        {
-            return Err(changed("the commit", &self.file.commit, commit));
-        }
-        if let Some(size) = text(headers, "x-linked-size")
-            && size.parse() != Ok(planned.size)
-        {
-            return Err(changed("the size", &planned.size, size));
-        }
-        if let Some(etag) = text(headers, "x-linked-etag") {
-            if Digest::parse(etag).as_ref() != Ok(&planned.digest) {
-                return Err(changed("the digest", &planned.digest, etag));
-            }
-        } else if is_file && let Some(etag) = text(headers, ETAG.as_str()) {
-            // A mirror may put its own etag here; only one of our kind can contradict.
-            let same_kind = Digest::parse(etag).ok().filter(|digest| {
-                std::mem::discriminant(digest) == std::mem::discriminant(&planned.digest)
-            });
-            if same_kind.is_some_and(|digest| digest != planned.digest) {
-                return Err(changed("the digest", &planned.digest, etag));
-            }
-        }
-        Ok(())
-    }
-
     fn accept(
         &self,
         location: &Location,
@@ -286,7 +228,8 @@ impl RangeReader {
         range: &Range<u64>,
         response: Response,
     ) -> Result<RangeBody, FetchError> {
-        self.check_page(url, response.status(), response.headers())?;
+        self.file
+            .check_page(url, response.status(), response.headers())?;
         let size = self.size();
         let url = SafeUrl::new(url.clone()).to_string();
         let headers = response.headers();

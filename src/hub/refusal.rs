@@ -98,13 +98,13 @@ pub(crate) fn cause(subject: &Subject<'_>, refusal: &Refusal<'_>, now: DateTime<
     }
     let retry_after = asked_pause(headers, now);
     match status.as_u16() {
-        401 if says("invalid credentials") || says("invalid username or password") && had_token => {
+        401 if had_token && (says("invalid credentials") || says("invalid username")) => {
             HubError::TokenInvalid {
                 host,
                 detail: detail.unwrap_or_default(),
             }
         }
-        401 => HubError::RepoNotFound {
+        401 | 410 if !is_stranger(headers) => HubError::RepoNotFound {
             repo,
             page,
             had_token,
@@ -121,11 +121,6 @@ pub(crate) fn cause(subject: &Subject<'_>, refusal: &Refusal<'_>, now: DateTime<
             host,
             cause: "the proxy asks for a user name and password".to_owned(),
             proxy: None,
-        },
-        410 => HubError::RepoNotFound {
-            repo,
-            page,
-            had_token,
         },
         451 => HubError::Disabled { host, repo },
         429 => HubError::RateLimited {

@@ -109,7 +109,9 @@ impl Reply {
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Self {
-        self.head += &format!("{name}: {value}\r\n");
+        for part in [name, ": ", value, "\r\n"] {
+            self.head += part;
+        }
         self
     }
 

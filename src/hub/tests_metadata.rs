@@ -215,7 +215,7 @@ async fn a_broken_handshake_is_unreachable() {
     let mut server = JoinSet::new();
     server.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            drop(stream)
+            drop(stream);
         }
     });
     let url = Url::parse(&format!("https://127.0.0.1:{port}")).unwrap();
@@ -245,6 +245,12 @@ async fn the_configured_proxy_is_used_and_its_password_is_not_told() {
     let through = Hub::new(options.clone()).unwrap();
     assert!(through.resolve_revision(&repo(), &main).await.is_ok());
     assert!(proxy.seen()[0].target.starts_with("http://hub.invalid/"));
+
+    let mut around = super::tests_kit::options(proxy.url());
+    around.proxy = Some(Url::parse("http://127.0.0.1:9").unwrap());
+    around.no_proxy = Some("localhost,127.0.0.1".to_owned());
+    let around = Hub::new(around).unwrap();
+    assert!(around.resolve_revision(&repo(), &main).await.is_ok());
 
     options.proxy = Some(Url::parse("http://me:topsecret@127.0.0.1:9").unwrap());
     let dead = Hub::new(options).unwrap();
@@ -419,4 +425,19 @@ async fn a_token_that_cannot_stand_in_a_header_is_named_as_the_cause() {
     assert_eq!(error.code(), FailureCode::TokenInvalid);
     assert_clean(&error);
     assert_eq!(server.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_flood_of_headers_is_refused() {
+    let long = Server::start(|_, _| info().header("x-long", &"x".repeat(2 << 20))).await;
+    let many = Server::start(|_, _| {
+        (0..10_000).fold(info(), |reply, n| {
+            reply.header("set-cookie", &format!("a={n}"))
+        })
+    })
+    .await;
+    for server in [long, many] {
+        let error = revision_error(&server).await;
+        assert_eq!(error.code(), FailureCode::Network, "{error}");
+    }
 }

@@ -93,12 +93,9 @@ async fn a_file_at_the_hub_itself_comes_with_the_token_over_a_relative_redirect(
     })
     .await;
     let reader = reader(&hub);
-    for range in [0..5, 5..36] {
-        let bytes = all(reader.open(range.clone()).await.unwrap())
-            .await
-            .unwrap();
-        let (start, end) = (range.start as usize, range.end as usize);
-        assert_eq!(bytes, CONTENT[start..end]);
+    for (range, expected) in [(0..5, &CONTENT[..5]), (5..36, &CONTENT[5..])] {
+        let body = reader.open(range).await.unwrap();
+        assert_eq!(all(body).await.unwrap(), expected);
     }
     let seen = hub.seen();
     assert_eq!(
@@ -385,6 +382,20 @@ async fn redirects_of_the_place_are_walked_to_an_end() {
     })
     .await;
     assert!(read(&hub_before(&place).await, 3..4).await.is_ok());
+}
+
+#[tokio::test]
+async fn redirects_of_the_hub_are_walked_to_an_end() {
+    let server = Server::start(|_, n| Reply::redirect(307, &format!("/{n}"))).await;
+    let error = read(&server, 0..1).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::BadResponse, "{error}");
+    assert_eq!(server.hits(), 11);
+    let server = Server::start(|request, _| Reply::redirect(307, &request.target)).await;
+    let error = read(&server, 0..1).await.unwrap_err();
+    assert!(error.to_string().contains("itself"), "{error}");
+    let server = Server::start(|_, _| Reply::status(302).body("")).await;
+    let error = read(&server, 0..1).await.unwrap_err();
+    assert!(error.to_string().contains("no address"), "{error}");
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn the_hubs_words_never_repeat_a_secret() {
 async fn a_web_page_is_no_refusal() {
     let html = &[("content-type", "text/html; charset=utf-8")];
     for call in [Call::Revision, Call::Tree, Call::File] {
-        for status in [403, 404] {
+        for status in [401, 403, 404, 410] {
             let failure = refused(call, true, status, html, "<html>").await;
             assert_eq!(failure.code, FailureCode::NotAHub, "{call:?} {status}");
             assert!(failure.code.is_retryable());
@@ -177,7 +177,8 @@ async fn a_web_page_is_no_refusal() {
 
 #[tokio::test]
 async fn the_asked_pause_reaches_the_failure() {
-    let rows: [(u16, &'static [(&str, &str)], Option<u64>); 7] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let rows: [(u16, Headers, Option<u64>); 7] = [
         (429, &[("retry-after", "5")], Some(5)),
         (
             429,
