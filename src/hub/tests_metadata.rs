@@ -111,6 +111,21 @@ async fn a_renamed_repository_is_followed_at_the_hub_only() {
 }
 
 #[tokio::test]
+async fn a_redirect_does_not_cost_a_connection() {
+    let server = Server::start(|_, n| match n {
+        0 => Reply::status(307)
+            .header("location", "/moved")
+            .body(vec![b' '; 60_000])
+            .keep(),
+        _ => info().keep(),
+    })
+    .await;
+    let main = Revision::main();
+    assert!(hub(&server).resolve_revision(&repo(), &main).await.is_ok());
+    assert_eq!((server.hits(), server.connections()), (2, 1));
+}
+
+#[tokio::test]
 async fn redirects_come_to_an_end() {
     let server = Server::start(|_, n| Reply::redirect(302, &format!("/api/{n}"))).await;
     let error = revision_error(&server).await;

@@ -445,7 +445,8 @@ async fn connections_are_used_again() {
     let server = Server::start(move |_, _| {
         Reply::status(302)
             .header("location", &target)
-            .body("Found. Redirecting")
+            // Longer than what comes together with the head.
+            .body(vec![b' '; 60_000])
             .keep()
     })
     .await;
