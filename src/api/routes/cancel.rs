@@ -1,0 +1,18 @@
+//! `POST …/cancel`: stops the model's active job; what is on disk stays for the next one.
+
+use axum::extract::State;
+
+use super::super::App;
+use super::super::answer::{Answer, Answered};
+use super::super::body::job::SteeredBody;
+use super::super::extract::{ModelPath, Nothing, OptionalJson};
+
+/// The job that was changed; none when there was nothing to change.
+pub(in super::super) async fn handle(
+    State(app): State<App>,
+    ModelPath(id): ModelPath,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Answered<SteeredBody> {
+    let job = app.manager.cancel_download(&id).await?;
+    Ok(Answer::ok(SteeredBody::new(id, job)))
+}

@@ -1,0 +1,22 @@
+//! One file per endpoint: take the request apart, call the manager, answer.
+//!
+//! Which address and policy each has is in [`super::table`].
+
+pub(super) mod cancel;
+pub(super) mod clear;
+pub(super) mod health;
+pub(super) mod job;
+pub(super) mod job_attempts;
+pub(super) mod job_events;
+pub(super) mod job_files;
+pub(super) mod jobs;
+pub(super) mod model;
+pub(super) mod models;
+pub(super) mod pause;
+pub(super) mod queue;
+pub(super) mod ready;
+pub(super) mod resume;
+pub(super) mod retry;
+pub(super) mod start;
+pub(super) mod status;
+pub(super) mod wait;

@@ -1,0 +1,60 @@
+//! Registrations: a new one, and the list of all.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use crate::domain::ModelId;
+use crate::manager::Registered;
+
+use super::super::App;
+use super::super::answer::{Answer, Answered, Page, PageSize};
+use super::super::body::model::ModelBody;
+use super::super::body::registration::RegistrationBody;
+use super::super::extract::{Json, Query};
+
+const SIZE: PageSize = PageSize {
+    default: 50,
+    most: 200,
+};
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelsQuery {
+    limit: Option<u32>,
+    after: Option<ModelId>,
+}
+
+/// 201 for a new registration, 200 for the same one again.
+pub(in super::super) async fn create(
+    State(app): State<App>,
+    Json(body): Json<RegistrationBody>,
+) -> Answered<ModelBody> {
+    let model = body.into_model()?;
+    Ok(answer(app.manager.register(model).await?))
+}
+
+/// Registrations in the order of their ids.
+pub(in super::super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ModelsQuery>,
+) -> Answered<Page<ModelBody>> {
+    let limit = SIZE.pick(query.limit)?;
+    let models = app.manager.models(query.after.as_ref(), limit + 1).await?;
+    let items = models.into_iter().map(ModelBody::from).collect();
+    Ok(Answer::ok(Page::cut(items, limit, |model: &ModelBody| {
+        model.id().to_string()
+    })))
+}
+
+/// The answer that a replacement shares.
+pub(super) fn answer(registered: Registered) -> Answer<ModelBody> {
+    let status = if registered.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let location = format!("/api/v1/models/{}", registered.model.id());
+    Answer::with_status(status, registered.model.into()).at(&location)
+}

@@ -1,0 +1,17 @@
+//! `POST …/retry`: queues a failed job again, or lets a waiting one run at once.
+
+use axum::extract::State;
+
+use super::super::App;
+use super::super::answer::Answered;
+use super::super::extract::{ModelPath, Nothing, OptionalJson};
+use super::start::{self, StartedBody};
+
+/// Answers like `start`.
+pub(in super::super) async fn handle(
+    State(app): State<App>,
+    ModelPath(id): ModelPath,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Answered<StartedBody> {
+    Ok(start::answer(app.manager.retry_download(&id).await?))
+}

@@ -1,0 +1,107 @@
+//! Every address of the service with its method and its policy; the router is built from this table alone.
+//!
+//! A route without a policy cannot be written down, so it cannot exist. A model id with a slash is one segment
+//! with `%2F` or two raw ones; a raw id that ends like an action (`org/start`) must use `%2F`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::App;
+use super::guard::{self, Guard, Policy};
+use super::routes::{
+    cancel, clear, health, job, job_attempts, job_events, job_files, jobs, model, models, pause,
+    queue, ready, resume, retry, start, status, wait,
+};
+
+/// How long a handler may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a handler may take that waits on purpose.
+const LONG_PATIENCE: Duration = Duration::from_secs(wait::LONGEST + 30);
+
+/// One route.
+pub(crate) struct Route {
+    /// The method, as in the request line.
+    pub(crate) method: &'static str,
+    /// The path template.
+    pub(crate) path: &'static str,
+    /// Who may use it.
+    pub(crate) policy: Policy,
+    patience: Duration,
+    endpoint: fn() -> MethodRouter<App>,
+}
+
+macro_rules! table {
+    ($($method:ident $policy:ident $path:literal => $($handler:ident)::+ $(within $patience:ident)?;)*) => {
+        /// All routes.
+        pub(crate) const ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            path: $path,
+            policy: Policy::$policy,
+            patience: table!(@patience $($patience)?),
+            endpoint: || on(MethodFilter::$method, $($handler)::+),
+        },)*];
+    };
+    (@patience) => { PATIENCE };
+    (@patience $patience:ident) => { $patience };
+}
+
+table! {
+    POST Write "/api/model-download/{model_id}/start" => start::handle;
+    POST Write "/api/model-download/{org}/{name}/start" => start::handle;
+    POST Admin "/api/model-download/{model_id}/clear" => clear::handle;
+    POST Admin "/api/model-download/{org}/{name}/clear" => clear::handle;
+    GET Read "/api/model-download-status/{model_id}" => status::handle;
+    GET Read "/api/model-download-status/{org}/{name}" => status::handle;
+    GET Read "/api/model-download-queue-status" => queue::show;
+
+    POST Write "/api/v1/models" => models::create;
+    GET Read "/api/v1/models" => models::list;
+    GET Read "/api/v1/models/{model_id}" => model::show;
+    GET Read "/api/v1/models/{org}/{name}" => model::show;
+    PUT Admin "/api/v1/models/{model_id}" => model::replace;
+    PUT Admin "/api/v1/models/{org}/{name}" => model::replace;
+    DELETE Admin "/api/v1/models/{model_id}" => model::remove;
+    DELETE Admin "/api/v1/models/{org}/{name}" => model::remove;
+    POST Write "/api/v1/models/{model_id}/start" => start::handle;
+    POST Write "/api/v1/models/{org}/{name}/start" => start::handle;
+    POST Write "/api/v1/models/{model_id}/cancel" => cancel::handle;
+    POST Write "/api/v1/models/{org}/{name}/cancel" => cancel::handle;
+    POST Write "/api/v1/models/{model_id}/retry" => retry::handle;
+    POST Write "/api/v1/models/{org}/{name}/retry" => retry::handle;
+    POST Write "/api/v1/models/{model_id}/pause" => pause::handle;
+    POST Write "/api/v1/models/{org}/{name}/pause" => pause::handle;
+    POST Write "/api/v1/models/{model_id}/resume" => resume::handle;
+    POST Write "/api/v1/models/{org}/{name}/resume" => resume::handle;
+    GET Read "/api/v1/models/{model_id}/wait" => wait::handle within LONG_PATIENCE;
+    GET Read "/api/v1/models/{org}/{name}/wait" => wait::handle within LONG_PATIENCE;
+
+    GET Read "/api/v1/jobs" => jobs::list;
+    GET Read "/api/v1/jobs/{job_id}" => job::show;
+    GET Read "/api/v1/jobs/{job_id}/files" => job_files::list;
+    GET Read "/api/v1/jobs/{job_id}/events" => job_events::list;
+    GET Read "/api/v1/jobs/{job_id}/attempts" => job_attempts::list;
+
+    GET Read "/api/v1/queue" => queue::show;
+    PATCH Admin "/api/v1/queue" => queue::patch;
+
+    GET Open "/healthz" => health::handle;
+    GET Open "/readyz" => ready::handle;
+}
+
+/// The router over the whole table, each route behind its policy and its patience.
+pub(super) fn router(guard: &Arc<Guard>) -> Router<App> {
+    ROUTES.iter().fold(Router::new(), |router, route| {
+        let endpoint = (route.endpoint)()
+            .route_layer(from_fn_with_state(route.patience, guard::hurry))
+            .route_layer(from_fn_with_state(
+                (Arc::clone(guard), route.policy),
+                guard::authorize,
+            ));
+        router.route(route.path, endpoint)
+    })
+}
