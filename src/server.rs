@@ -112,22 +112,23 @@ impl Server {
         options: ServerOptions,
         manager: UnifiedModelDownloadManager,
     ) -> Result<Self, ServerError> {
-        let public = !options.listen.ip().to_canonical().is_loopback();
-        refuse_open_door(&options, public)?;
-        let hosts = AllowedHosts::new(options.listen.ip(), &options.allowed_hosts)
+        let ServerOptions {
+            listen: address,
+            admin_token,
+            allowed_hosts,
+        } = options;
+        let public = !address.ip().to_canonical().is_loopback();
+        if public {
+            refuse_open_door(address, admin_token.as_ref())?;
+        }
+        let hosts = AllowedHosts::new(address.ip(), &allowed_hosts)
             .map_err(|host| ServerError::BadHost { given: host.given })?;
-        let (listener, local_addr) =
-            listen(options.listen).map_err(|cause| ServerError::Bind {
-                listen: options.listen,
-                cause,
-            })?;
+        let (listener, local_addr) = listen(address).map_err(|cause| ServerError::Bind {
+            listen: address,
+            cause,
+        })?;
         let draining = CancellationToken::new();
-        let guard = Guard::new(
-            hosts,
-            options.admin_token.as_ref(),
-            public,
-            draining.clone(),
-        );
+        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone());
         Ok(Self {
             listener,
             local_addr,
@@ -183,7 +184,11 @@ impl Server {
             .await
             .is_err()
         {
-            tracing::warn!(in_flight, left = connections.len(), "Dropped connections that did not finish.");
+            tracing::warn!(
+                in_flight,
+                left = connections.len(),
+                "Dropped connections that did not finish."
+            );
             cut.cancel();
             connections.wait().await;
         }
@@ -192,19 +197,16 @@ impl Server {
     }
 }
 
-fn refuse_open_door(options: &ServerOptions, public: bool) -> Result<(), ServerError> {
-    let problem = match &options.admin_token {
+/// Refuses to let other machines in without a token that keeps strangers out.
+fn refuse_open_door(listen: SocketAddr, token: Option<&Token>) -> Result<(), ServerError> {
+    let problem = match token {
         None => "there is no admin token",
-        Some(token) if token.expose().len() < SHORTEST_PUBLIC_TOKEN => "the admin token is too short",
+        Some(token) if token.expose().len() < SHORTEST_PUBLIC_TOKEN => {
+            "the admin token is too short"
+        }
         Some(_) => return Ok(()),
     };
-    if public {
-        return Err(ServerError::PublicWithoutToken {
-            listen: options.listen,
-            problem,
-        });
-    }
-    Ok(())
+    Err(ServerError::PublicWithoutToken { listen, problem })
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

@@ -123,7 +123,10 @@ mod tests {
     fn a_page_says_whether_there_is_a_next_one() {
         let cursor = |item: &u32| format!("after-{item}");
         let page = Page::cut(vec![1, 2, 3], 2, cursor);
-        assert_eq!((page.items, page.next.as_deref()), (vec![1, 2], Some("after-2")));
+        assert_eq!(
+            (page.items, page.next.as_deref()),
+            (vec![1, 2], Some("after-2"))
+        );
         let page = Page::cut(vec![1, 2], 2, cursor);
         assert_eq!((page.items.len(), page.next), (2, None));
         assert_eq!(Page::cut(Vec::<u32>::new(), 2, cursor).next, None);
@@ -131,7 +134,10 @@ mod tests {
 
     #[test]
     fn a_page_has_a_largest_size() {
-        let size = PageSize { default: 50, most: 200 };
+        let size = PageSize {
+            default: 50,
+            most: 200,
+        };
         assert_eq!(size.pick(None).unwrap(), 50);
         assert_eq!(size.pick(Some(200)).unwrap(), 200);
         assert!(size.pick(Some(0)).is_err() && size.pick(Some(201)).is_err());

@@ -54,10 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let segments = segments(parts, state).await?;
         segments.concat().parse().map(Self).map_err(|cause| {
-            Problem::new(
-                Code::InvalidPath,
-                format!("a job id is a UUID: {cause}"),
-            )
+            Problem::new(Code::InvalidPath, format!("a job id is a UUID: {cause}"))
         })
     }
 }
@@ -125,7 +122,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 
 /// The body of a request that has nothing to say: none, or `{}`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub(crate) struct Nothing {}
 
 async fn read(request: Request) -> Result<Bytes, Problem> {

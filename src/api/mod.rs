@@ -66,9 +66,14 @@ async fn nothing_here() -> Problem {
 async fn wrong_method(request: Request) -> Problem {
     Problem::new(
         Code::MethodNotAllowed,
-        format!("{} is not possible here; see the Allow header", request.method()),
+        format!(
+            "{} is not possible here; see the Allow header",
+            request.method()
+        ),
     )
 }
 
+#[cfg(test)]
+pub(crate) mod practice;
 #[cfg(test)]
 mod tests;

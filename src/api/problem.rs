@@ -282,7 +282,10 @@ mod tests {
         );
         let response = problem.with_retry_after(5).into_response();
         assert_eq!(response.status(), 422);
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
         assert_eq!(response.headers()["retry-after"], "5");
     }
 
@@ -292,6 +295,10 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), Code::ALL.len());
-        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.parts().0)));
+        assert!(
+            Code::ALL
+                .iter()
+                .all(|code| (400..600).contains(&code.parts().0))
+        );
     }
 }

@@ -81,11 +81,9 @@ impl From<ManagerError> for Problem {
             ManagerError::Busy(_) => Self::new(Code::ModelBusy, detail)
                 .with_remedy("cancel the job, or wait until it has ended"),
             ManagerError::Invalid { field, reason } => Self::field(field, reason),
-            ManagerError::DownloadsDisabled => {
-                Failure::new(FailureCode::DownloadsDisabled, detail)
-                    .with_remedy("unset DISABLE_MODEL_DOWNLOADS and restart the service")
-                    .into()
-            }
+            ManagerError::DownloadsDisabled => Failure::new(FailureCode::DownloadsDisabled, detail)
+                .with_remedy("unset DISABLE_MODEL_DOWNLOADS and restart the service")
+                .into(),
             ManagerError::ShuttingDown => {
                 Self::new(Code::ShuttingDown, detail).with_retry_after(RETRY_AFTER_SHUTDOWN)
             }
@@ -139,7 +137,10 @@ mod tests {
     fn the_cause_of_a_database_error_stays_in_the_log() {
         let error = ManagerError::Store("no such table: /home/me/x.db".into());
         let text = body(&Problem::from(error)).to_string();
-        assert!(text.contains("store_unavailable") && !text.contains("/home/me"), "{text}");
+        assert!(
+            text.contains("store_unavailable") && !text.contains("/home/me"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -25,7 +25,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(wait::LONGEST + 30);
 
 /// One route.
 pub(crate) struct Route {
-    /// The method, as in the request line.
+    /// The method, as in the request line; the endpoint itself matches it.
+    #[cfg(test)]
     pub(crate) method: &'static str,
     /// The path template.
     pub(crate) path: &'static str,
@@ -39,6 +40,7 @@ macro_rules! table {
     ($($method:ident $policy:ident $path:literal => $($handler:ident)::+ $(within $patience:ident)?;)*) => {
         /// All routes.
         pub(crate) const ROUTES: &[Route] = &[$(Route {
+            #[cfg(test)]
             method: stringify!($method),
             path: $path,
             policy: Policy::$policy,

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::domain::{CommitHash, Kind, Model, ModelId, Origin, Readiness, RepoId, Revision};
+use crate::domain::{
+    CommitHash, Kind, Model, ModelId, Origin, Readiness, RepoId, Revision, Selection,
+};
 
 /// A registration.
 #[derive(Debug, Serialize)]
@@ -56,7 +58,7 @@ impl From<Model> for ModelBody {
                 revision,
                 selection,
             } => (Some(repo_id), Some(revision), selection, None),
-            Origin::Handler { model_path } => (None, None, Default::default(), model_path),
+            Origin::Handler { model_path } => (None, None, Selection::default(), model_path),
         };
         Self {
             model_id: spec.model_id,

@@ -2,12 +2,12 @@
 //!
 //! All broken rules are told at once, each with its field. Whether a template exists is the manager's to know.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::domain::{Kind, ModelId, NewModel, Origin, RepoId, Revision, Selection};
 
@@ -22,6 +22,7 @@ const LARGEST_NUMBER: u64 = i64::MAX.unsigned_abs();
 
 /// The fields of a registration as they came.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a JSON object")]
 pub(crate) struct RegistrationBody {
     model_id: Option<String>,
     kind: Option<String>,
@@ -38,7 +39,7 @@ pub(crate) struct RegistrationBody {
     model_path: Option<IgnoredAny>,
     /// Whatever else was said: kept so that all of it can be named.
     #[serde(flatten)]
-    unknown: BTreeMap<String, IgnoredAny>,
+    unknown: Map<String, Value>,
 }
 
 #[derive(Default)]
@@ -63,13 +64,23 @@ impl RegistrationBody {
         }
         for (name, given) in [("files", &self.files), ("model_path", &self.model_path)] {
             if given.is_some() {
-                rules.broken(name, "it is not supported yet: a model is registered by its `repo_id`");
+                rules.broken(
+                    name,
+                    "it is not supported yet: a model is registered by its `repo_id`",
+                );
             }
         }
         let model_id = match path_id {
             Some(id) => {
-                if self.model_id.as_ref().is_some_and(|given| given != id.as_str()) {
-                    rules.broken("model_id", format!("it must be `{id}`, as in the address, or be left out"));
+                if self
+                    .model_id
+                    .as_ref()
+                    .is_some_and(|given| given != id.as_str())
+                {
+                    rules.broken(
+                        "model_id",
+                        format!("it must be `{id}`, as in the address, or be left out"),
+                    );
                 }
                 Some(id)
             }
@@ -144,13 +155,21 @@ impl Rules {
             Ok(value) => Some(value),
             Err(error) => {
                 // Some words repeat what was given in full.
-                self.broken(field, error.to_string().chars().take(500).collect::<String>());
+                self.broken(
+                    field,
+                    error.to_string().chars().take(500).collect::<String>(),
+                );
                 None
             }
         }
     }
 
-    fn text(&mut self, field: &'static str, text: Option<String>, longest: usize) -> Option<String> {
+    fn text(
+        &mut self,
+        field: &'static str,
+        text: Option<String>,
+        longest: usize,
+    ) -> Option<String> {
         let text = text?;
         if text.trim().is_empty() || text.len() > longest || text.chars().any(char::is_control) {
             self.broken(
@@ -168,7 +187,9 @@ impl Rules {
         if text.len() > LONGEST_DESCRIPTION || text.chars().any(illegal) {
             self.broken(
                 field,
-                format!("it must have at most {LONGEST_DESCRIPTION} bytes and no control character"),
+                format!(
+                    "it must have at most {LONGEST_DESCRIPTION} bytes and no control character"
+                ),
             );
         }
         Some(text)
@@ -177,7 +198,10 @@ impl Rules {
     fn patterns(&mut self, field: &'static str, patterns: Option<Vec<String>>) -> Vec<String> {
         let patterns = patterns.unwrap_or_default();
         if patterns.len() > MOST_PATTERNS {
-            self.broken(field, format!("it must have at most {MOST_PATTERNS} patterns"));
+            self.broken(
+                field,
+                format!("it must have at most {MOST_PATTERNS} patterns"),
+            );
         }
         for (index, pattern) in patterns.iter().enumerate() {
             let legal = !pattern.is_empty()
@@ -205,13 +229,14 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     fn refused(body: Value) -> Vec<(String, String)> {
         let body: RegistrationBody = serde_json::from_value(body).unwrap();
-        let problem: Value = serde_json::from_slice(&body.into_model().unwrap_err().to_body()).unwrap();
+        let problem: Value =
+            serde_json::from_slice(&body.into_model().unwrap_err().to_body()).unwrap();
         assert_eq!(problem["status"], 422);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         problem["errors"]
@@ -233,8 +258,16 @@ mod tests {
         let model = body.into_model().unwrap();
         assert_eq!(model.model_id.as_str(), "wd");
         assert_eq!(model.kind, Kind::Caption);
-        assert_eq!((model.total_size_estimate, model.file_count_estimate), (Some(5), Some(2)));
-        let Origin::Hub { repo_id, revision, selection } = model.origin else {
+        assert_eq!(
+            (model.total_size_estimate, model.file_count_estimate),
+            (Some(5), Some(2))
+        );
+        let Origin::Hub {
+            repo_id,
+            revision,
+            selection,
+        } = model.origin
+        else {
             panic!("it names a repository");
         };
         assert_eq!((repo_id.as_str(), revision.as_str()), ("org/name", "v1"));
@@ -252,15 +285,24 @@ mod tests {
         assert_eq!(
             fields,
             [
-                "colour", "size", "model_id", "kind", "repo_id", "revision", "template", "allow_patterns[1]",
-                "description", "total_size_estimate"
+                "colour",
+                "size",
+                "model_id",
+                "kind",
+                "repo_id",
+                "revision",
+                "template",
+                "allow_patterns[1]",
+                "description",
+                "total_size_estimate"
             ]
         );
     }
 
     #[test]
     fn what_is_missing_and_what_is_not_supported_is_named() {
-        let errors = refused(json!({"kind": "generic", "model_id": "m", "model_path": "/x", "files": []}));
+        let errors =
+            refused(json!({"kind": "generic", "model_id": "m", "model_path": "/x", "files": []}));
         let fields: Vec<_> = errors.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(fields, ["files", "model_path", "repo_id"]);
         assert!(errors[2].1.contains("`org/name`"));
@@ -270,7 +312,8 @@ mod tests {
     #[test]
     fn the_address_and_the_body_name_the_same_model() {
         let body = |id: Value| -> RegistrationBody {
-            serde_json::from_value(json!({"model_id": id, "kind": "generic", "repo_id": "a/b"})).unwrap()
+            serde_json::from_value(json!({"model_id": id, "kind": "generic", "repo_id": "a/b"}))
+                .unwrap()
         };
         let id: ModelId = "a/b".parse().unwrap();
         assert!(body(json!("a/b")).into_model_at(id.clone()).is_ok());

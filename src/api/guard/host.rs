@@ -66,7 +66,11 @@ impl AllowedHosts {
                 .map(|address| Host::Address(IpAddr::V6(address).to_canonical()))
                 .or_else(|| Host::parse(text.trim()))
                 .ok_or_else(|| InvalidHost {
-                    given: text.chars().take(100).flat_map(char::escape_debug).collect(),
+                    given: text
+                        .chars()
+                        .take(100)
+                        .flat_map(char::escape_debug)
+                        .collect(),
                 })?;
             hosts.push(host);
         }
@@ -77,7 +81,8 @@ impl AllowedHosts {
         let reached = match host {
             // A literal address cannot be rebound: the client really meant the one it has reached.
             Host::Address(address) => {
-                address.is_loopback() || connected_to.is_some_and(|to| to.0.to_canonical() == *address)
+                address.is_loopback()
+                    || connected_to.is_some_and(|to| to.0.to_canonical() == *address)
             }
             Host::Name(_) => false,
         };
@@ -88,27 +93,23 @@ impl AllowedHosts {
 impl Host {
     /// Reads `host` or `host:port`, where the host is a name, an IPv4 address or an IPv6 address in brackets.
     fn parse(authority: &str) -> Option<Self> {
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (inner, after) = rest.split_once(']')?;
-                let address = inner.parse::<Ipv6Addr>().ok()?;
-                let port = match after {
-                    "" => None,
-                    _ => Some(after.strip_prefix(':')?),
-                };
-                (Self::Address(IpAddr::V6(address).to_canonical()), port)
-            }
-            None => {
-                let (name, port) = match authority.split_once(':') {
-                    Some((name, port)) => (name, Some(port)),
-                    None => (authority, None),
-                };
-                (Self::parse_name(name)?, port)
-            }
+        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+            let (inner, after) = rest.split_once(']')?;
+            let address = inner.parse::<Ipv6Addr>().ok()?;
+            let port = match after {
+                "" => None,
+                _ => Some(after.strip_prefix(':')?),
+            };
+            (Self::Address(IpAddr::V6(address).to_canonical()), port)
+        } else {
+            let (name, port) = match authority.split_once(':') {
+                Some((name, port)) => (name, Some(port)),
+                None => (authority, None),
+            };
+            (Self::parse_name(name)?, port)
         };
-        let legal = |port: &str| {
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
-        };
+        let legal =
+            |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
         port.is_none_or(legal).then_some(host)
     }
 
@@ -159,10 +160,11 @@ pub(super) fn check(
         .with_remedy("use the address it listens on, or add the host to its allowed hosts"))
     };
     refuse_unknown(text)?;
-    if let Some(authority) = request.uri().authority() {
-        if !authority.as_str().eq_ignore_ascii_case(text) {
-            return Err(bad("the request line and the Host header name different hosts"));
-        }
+    let absolute = request.uri().authority();
+    if absolute.is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text)) {
+        return Err(bad(
+            "the request line and the Host header name different hosts",
+        ));
     }
     Ok(Authority(text.to_ascii_lowercase()))
 }

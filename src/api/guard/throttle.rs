@@ -32,7 +32,10 @@ impl Throttle {
         if count == 1 {
             tracing::warn!("A request carried a wrong admin token.");
         } else if count == FREE + 1 {
-            tracing::warn!(count, "Many requests carry a wrong admin token; they are put off.");
+            tracing::warn!(
+                count,
+                "Many requests carry a wrong admin token; they are put off."
+            );
         }
         let left = WINDOW.saturating_sub(now.duration_since(since));
         (count > FREE).then(|| left.as_secs().max(1))

@@ -92,10 +92,8 @@ pub(super) fn check(guard: &Guard, policy: Policy, headers: &HeaderMap) -> Resul
             "Bearer realm=\"modelhaul\"",
         )),
         Some(_wrong) => Err(match guard.wrong_tokens.count() {
-            Some(seconds) => {
-                Problem::new(Code::TooManyAttempts, "too many wrong tokens were sent")
-                    .with_retry_after(seconds)
-            }
+            Some(seconds) => Problem::new(Code::TooManyAttempts, "too many wrong tokens were sent")
+                .with_retry_after(seconds),
             None => challenge(
                 Problem::new(Code::AdminTokenWrong, "the token is not the admin token"),
                 "Bearer realm=\"modelhaul\", error=\"invalid_token\"",
@@ -139,8 +137,5 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn challenge(problem: Problem, value: &'static str) -> Problem {
-    problem.with_header(
-        header::WWW_AUTHENTICATE,
-        HeaderValue::from_static(value),
-    )
+    problem.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(value))
 }

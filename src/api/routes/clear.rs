@@ -12,7 +12,7 @@ use super::super::extract::{ModelPath, OptionalJson, Query};
 
 /// What else to remove, in the body.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub(crate) struct ClearBody {
     /// Remove the partial files too.
     #[serde(default)]

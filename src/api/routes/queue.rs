@@ -12,7 +12,7 @@ use super::super::problem::Problem;
 
 /// What may be changed.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub(crate) struct QueuePatch {
     paused: Option<bool>,
 }
@@ -28,7 +28,10 @@ pub(in super::super) async fn patch(
     Json(patch): Json<QueuePatch>,
 ) -> Answered<QueueStatus> {
     let Some(paused) = patch.paused else {
-        return Err(Problem::field("paused", "it is missing; `true` or `false` is needed"));
+        return Err(Problem::field(
+            "paused",
+            "it is missing; `true` or `false` is needed",
+        ));
     };
     app.manager.set_queue_paused(paused).await?;
     tracing::info!(paused, "Changed whether the queue is paused.");
