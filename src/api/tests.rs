@@ -414,6 +414,12 @@ async fn the_log_names_the_template_and_nothing_that_came_from_outside() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // With only one subscriber alive, a thread without it would switch a line off for all threads; so there are two.
+    let _second = tracing::Dispatch::new(
+        tracing_subscriber::fmt()
+            .with_writer(std::io::sink)
+            .finish(),
+    );
     let _logging = tracing::subscriber::set_default(subscriber);
     let doors = practice().doors;
     for (method, uri) in [
