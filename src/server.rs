@@ -1,7 +1,7 @@
 //! Listens, serves the HTTP doors, and stops in order.
 //!
 //! Whoever connects can hold up at most one of a bounded number of connections, and each for a bounded time: every
-//! wait has a limit (header, body, writing, the end). What a request means is the business of [`crate::api`].
+//! wait has a limit (header, body, writing, the end). What a request means is the business of `api`.
 
 mod connection;
 mod patient;
