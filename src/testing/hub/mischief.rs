@@ -1,0 +1,137 @@
+//! The faults that strike one request, added up, and what they do before the answer meets the wire.
+
+use std::io;
+
+use bytes::Bytes;
+
+use super::answer::{Answer, Body};
+use super::content::Content;
+use super::fault::Misdeed;
+use super::gzip;
+use super::request::Request;
+
+/// Everything that happens to one answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mischief {
+    pub(super) latency_ms: u64,
+    pub(super) hangup: bool,
+    /// Body bytes and whether by reset.
+    pub(super) cut: Option<(u64, bool)>,
+    /// Milliseconds, for ever without.
+    pub(super) stall_first: Option<Option<u64>>,
+    pub(super) stall: Option<(u64, Option<u64>)>,
+    pub(super) drip: Option<(u64, u64)>,
+    pub(super) rate: u64,
+    pub(super) corrupt: Vec<u64>,
+    pub(super) extra: u64,
+    pub(super) no_length: bool,
+    pub(super) chunked: bool,
+    ignore_range: bool,
+    shift: u64,
+    short: u64,
+    gzip: bool,
+    other_seed: Option<u64>,
+    replace: Option<Answer>,
+    headers: Vec<(String, Option<String>)>,
+    json: Vec<(String, serde_json::Value)>,
+}
+
+impl Mischief {
+    pub(super) fn add(&mut self, misdeed: &Misdeed) {
+        match misdeed {
+            Misdeed::Cut { after, reset } => self.cut = Some((*after, *reset)),
+            Misdeed::Hangup => self.hangup = true,
+            Misdeed::Stall {
+                after: None,
+                for_ms,
+            } => self.stall_first = Some(*for_ms),
+            Misdeed::Stall {
+                after: Some(after),
+                for_ms,
+            } => self.stall = Some((*after, *for_ms)),
+            Misdeed::Drip { bytes, every_ms } => self.drip = Some(((*bytes).max(1), *every_ms)),
+            Misdeed::Latency(ms) => self.latency_ms += ms,
+            Misdeed::Rate(rate) => self.rate = *rate,
+            Misdeed::Corrupt { offset } => self.corrupt.push(*offset),
+            Misdeed::Answer {
+                status,
+                headers,
+                body,
+            } => {
+                let mut answer = Answer::new(*status);
+                answer.headers.clone_from(headers);
+                answer.body = Body::Bytes(body.clone().into());
+                self.replace = Some(answer);
+            }
+            Misdeed::Header { name, value } => self.headers.push((name.clone(), value.clone())),
+            Misdeed::Json { pointer, value } => self.json.push((pointer.clone(), value.clone())),
+            Misdeed::IgnoreRange => self.ignore_range = true,
+            Misdeed::ShiftRange(bytes) => self.shift = *bytes,
+            Misdeed::Short(bytes) => self.short = *bytes,
+            Misdeed::Extra(bytes) => self.extra = *bytes,
+            Misdeed::NoLength => self.no_length = true,
+            Misdeed::Chunked => self.chunked = true,
+            Misdeed::Gzip => self.gzip = true,
+            Misdeed::OtherVersion { seed } => self.other_seed = Some(*seed),
+        }
+    }
+
+    /// The answer that stands in for the true one.
+    pub(super) fn replacement(&mut self) -> Option<Answer> {
+        self.replace.take()
+    }
+
+    /// Changes what the server believes it was asked.
+    pub(super) fn alter_request(&self, request: &mut Request) {
+        if self.ignore_range {
+            request.headers.retain(|(name, _)| name != "range");
+        }
+        if self.shift > 0 {
+            for (name, value) in &mut request.headers {
+                if name == "range" {
+                    *value = shifted(value, self.shift);
+                }
+            }
+        }
+    }
+
+    /// Changes what the server answers.
+    pub(super) fn alter_answer(&mut self, mut answer: Answer) -> io::Result<Answer> {
+        if let (Some(seed), Body::File { content, .. }) = (self.other_seed, &mut answer.body) {
+            *content = Content::generated(seed, content.size());
+            let etag = format!("\"{}\"", content.sha256());
+            answer.set("ETag", Some(&etag));
+        }
+        for (pointer, value) in &self.json {
+            let mut body: serde_json::Value =
+                serde_json::from_slice(&answer.body.collect()?).unwrap_or_default();
+            if let Some(place) = body.pointer_mut(pointer) {
+                *place = value.clone();
+                answer.body = Body::Bytes(body.to_string().into());
+            }
+        }
+        if self.short > 0 {
+            answer.body = answer.body.shorter(self.short);
+        }
+        if self.gzip {
+            answer.body = Body::Bytes(Bytes::from(gzip::stored(&answer.body.collect()?)));
+            answer.set("Content-Encoding", Some("gzip"));
+            self.no_length = true;
+        }
+        for (name, value) in &self.headers {
+            answer.set(name, value.as_deref());
+        }
+        Ok(answer)
+    }
+}
+
+fn shifted(range: &str, by: u64) -> String {
+    let parse = || {
+        let (start, end) = range.strip_prefix("bytes=")?.split_once('-')?;
+        Some((start.parse::<u64>().ok()?, end.to_owned()))
+    };
+    parse().map_or_else(
+        || range.to_owned(),
+        |(start, end)| format!("bytes={}-{end}", start + by),
+    )
+}
