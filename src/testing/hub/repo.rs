@@ -69,6 +69,16 @@ impl RepoSpec {
         }
     }
 
+    /// The repository's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The files, in the order in which they were added.
+    pub fn files(&self) -> &[FileSpec] {
+        &self.files
+    }
+
     /// Adds a file that git itself keeps.
     #[must_use]
     pub fn file(mut self, path: &str, content: impl Into<Content>) -> Self {

@@ -1,0 +1,21 @@
+//! What the tests through the doors share: a sandbox, the service in it, and ways to look at both.
+
+mod db;
+mod http;
+mod sandbox;
+mod service;
+mod venv;
+mod wait;
+
+#[expect(
+    unused_imports,
+    reason = "the tests that use all of it come with the product"
+)]
+pub(crate) use self::{
+    db::Db,
+    http::{Client, Reply, Stream},
+    sandbox::{Ran, Sandbox},
+    service::Service,
+    venv::Venv,
+    wait::{LONG, SHORT, holds, wait_for},
+};
