@@ -107,7 +107,7 @@ fn main() -> io::Result<()> {
         });
     }
     // The time is over, or stdin is closed: both end the program.
-    drop(closed.recv_timeout(Duration::from_secs(arguments.seconds)));
+    let _ended = closed.recv_timeout(Duration::from_secs(arguments.seconds));
     drop(kept);
     drop(hub);
     Ok(())

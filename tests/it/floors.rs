@@ -197,12 +197,12 @@ fn used_modules(tokens: &[Token], at: usize, depth: usize) -> Vec<Token> {
     }
     let mut used = Vec::new();
     let mut level = 0;
-    for index in next..tokens.len() {
-        match text(index) {
+    for (index, token) in tokens.iter().enumerate().skip(next) {
+        match token.text.as_str() {
             "{" => level += 1,
             "}" => level -= 1,
             _ if level == 1 && matches!(text(index - 1), "{" | ",") => {
-                used.push(tokens[index].clone());
+                used.push(token.clone());
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! The practice hub itself: on the wire, and before real Python clients.
 
+use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant};
 
 use modelhaul::testing::{
@@ -280,9 +281,11 @@ fn a_closed_door_refuses_and_opens_again_on_the_same_port() {
     hub.close(Place::Hub).unwrap();
     let refused = client.try_request("GET", "/", &[], None).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    // The port stays ours: nobody else gets it in the meantime.
-    let address = hub.endpoint().replace("http://", "");
-    assert!(std::net::TcpListener::bind(&address).is_err() || hub.open(Place::Hub).is_err());
+    // The port stays ours: whoever takes a free one does not get it in the meantime.
+    let address = hub.endpoint().replace("http://", "").parse().unwrap();
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    let taken = other.bind(address).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
     hub.open(Place::Hub).unwrap();
     assert_eq!(client.get("/api/models/practice/model").status, 200);
     drop(hub);
@@ -368,7 +371,7 @@ fn the_hub_says_who_may_not_and_what_is_not_there() {
         )
     };
     let cases = [
-        ("/api/models/practice/none", "", 401, ""),
+        ("/api/models/practice/none", "", 401, "RepoNotFound"),
         ("/api/models/practice/none", "hf_in", 404, "RepoNotFound"),
         (
             "/api/models/practice/model/revision/none",
@@ -387,7 +390,7 @@ fn the_hub_says_who_may_not_and_what_is_not_there() {
         ("/practice/gated/resolve/main/a", "", 401, "GatedRepo"),
         ("/practice/gated/resolve/main/a", "hf_out", 403, "GatedRepo"),
         ("/practice/gated/resolve/main/a", "hf_in", 307, ""),
-        ("/api/models/practice/private", "", 401, ""),
+        ("/api/models/practice/private", "", 401, "RepoNotFound"),
         (
             "/api/models/practice/private",
             "hf_out",
@@ -405,6 +408,8 @@ fn the_hub_says_who_may_not_and_what_is_not_there() {
             "{path} as `{token}`"
         );
     }
+    hub.tune(|settings| settings.code_on_401 = false);
+    assert_eq!(ask("/api/models/practice/none", ""), (401, String::new()));
     let last = hub
         .requests()
         .into_iter()
@@ -608,4 +613,63 @@ fn python_follows_a_rename() {
         venv.python(&sandbox, SNAPSHOT, &[ID, "main"]).ok();
         sandbox.assert_snapshot(&spec(), &commit);
     }
+}
+
+#[test]
+fn the_program_says_its_address_and_ends_with_its_parent() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(env!("CARGO_BIN_EXE_practicehub"))
+        .args(["--repo", "a/b:2K:3", "--with-stdin", "--for", "120"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let endpoint = line.trim().strip_prefix("HF_ENDPOINT=").unwrap();
+    let tree = Client::new(endpoint).get("/api/models/a/b/tree/main").ok();
+    assert_eq!(tree.as_array().unwrap().len(), 4);
+    assert_eq!(tree[1]["size"], 2000);
+    drop(child.stdin.take());
+    let status = wait_for(SHORT, "the program ends", || child.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_stream_of_events_is_read_as_it_comes() {
+    let (hub, client) = start();
+    let body = ": hello\n\nid: 7\nevent: job\ndata: {\"a\":1}\n\ndata:x\n\n".to_owned();
+    let status = 200;
+    let headers = Vec::new();
+    hub.fault(Fault::hub(
+        "/events",
+        Misdeed::Answer {
+            status,
+            headers,
+            body,
+        },
+    ));
+    hub.fault(Fault::hub("/events", Misdeed::Chunked));
+    hub.fault(Fault::hub(
+        "/events",
+        Misdeed::Drip {
+            bytes: 7,
+            every_ms: 1,
+        },
+    ));
+    let mut stream = client.stream("/events", &[]);
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let first = stream.next_event().unwrap();
+    assert_eq!(
+        first,
+        [
+            field("id", "7"),
+            field("event", "job"),
+            field("data", "{\"a\":1}")
+        ]
+    );
+    assert_eq!(stream.next_event().unwrap(), [field("data", "x")]);
+    assert_eq!(stream.next_event(), None);
 }

@@ -10,6 +10,21 @@ use super::fault::Misdeed;
 use super::gzip;
 use super::request::Request;
 
+/// How long an answer stands still.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pause {
+    /// Until the client goes.
+    Forever,
+    /// So many milliseconds.
+    Ms(u64),
+}
+
+impl From<Option<u64>> for Pause {
+    fn from(ms: Option<u64>) -> Self {
+        ms.map_or(Self::Forever, Self::Ms)
+    }
+}
+
 /// Everything that happens to one answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mischief {
@@ -17,9 +32,10 @@ pub(super) struct Mischief {
     pub(super) hangup: bool,
     /// Body bytes and whether by reset.
     pub(super) cut: Option<(u64, bool)>,
-    /// Milliseconds, for ever without.
-    pub(super) stall_first: Option<Option<u64>>,
-    pub(super) stall: Option<(u64, Option<u64>)>,
+    /// Before the headers.
+    pub(super) stall_first: Option<Pause>,
+    /// After so many body bytes.
+    pub(super) stall: Option<(u64, Pause)>,
     pub(super) drip: Option<(u64, u64)>,
     pub(super) rate: u64,
     pub(super) corrupt: Vec<u64>,
@@ -44,11 +60,11 @@ impl Mischief {
             Misdeed::Stall {
                 after: None,
                 for_ms,
-            } => self.stall_first = Some(*for_ms),
+            } => self.stall_first = Some(Pause::from(*for_ms)),
             Misdeed::Stall {
                 after: Some(after),
                 for_ms,
-            } => self.stall = Some((*after, *for_ms)),
+            } => self.stall = Some((*after, Pause::from(*for_ms))),
             Misdeed::Drip { bytes, every_ms } => self.drip = Some(((*bytes).max(1), *every_ms)),
             Misdeed::Latency(ms) => self.latency_ms += ms,
             Misdeed::Rate(rate) => self.rate = *rate,

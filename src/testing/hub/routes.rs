@@ -126,6 +126,10 @@ fn hub(state: &State, request: &Request) -> Answer {
         },
         _ => not_found(),
     };
+    let mut answer = answer;
+    if answer.status == 401 && !state.settings().code_on_401 {
+        answer.set("X-Error-Code", None);
+    }
     answer
         .with("RateLimit-Policy", "\"fixed window\";\"api\";q=500;w=300")
         .with("RateLimit", "\"api\";r=499;t=300")

@@ -22,6 +22,10 @@ pub struct Settings {
     pub page_size: usize,
     /// Whether regular files answer with a relative redirect first, as the hub does.
     pub resolve_cache: bool,
+    /// Whether a 401 for a repository that is not there carries the code `RepoNotFound`.
+    ///
+    /// Python understands one without a code only from an endpoint with https.
+    pub code_on_401: bool,
 }
 
 impl Default for Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
             signed_uses: 0,
             page_size: 1000,
             resolve_cache: true,
+            code_on_401: true,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Signer {
     ) -> String {
         // A limit of zero means without limit, which a century serves as well.
         let ttl = if ttl_ms == 0 {
-            Duration::from_secs(3_153_600_000)
+            Duration::from_hours(876_000)
         } else {
             Duration::from_millis(ttl_ms)
         };

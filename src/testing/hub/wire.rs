@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::answer::Answer;
-use super::mischief::Mischief;
+use super::mischief::{Mischief, Pause};
 use super::pace::Pace;
 use super::request::Place;
 use super::state::State;
@@ -164,10 +164,10 @@ async fn write(stream: &mut TcpStream, ticket: &Ticket<'_>, mut bytes: &[u8]) ->
 }
 
 /// Holds still for a time, or for ever; false when the client has gone.
-async fn wait(stream: &mut TcpStream, time: Option<u64>) -> bool {
+async fn wait(stream: &mut TcpStream, time: Pause) -> bool {
     let mut byte = [0];
     let gone = stream.read(&mut byte);
-    let Some(time) = time else {
+    let Pause::Ms(time) = time else {
         // Whatever ends this wait, the answer is never finished.
         drop(gone.await);
         return false;

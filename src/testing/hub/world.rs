@@ -71,7 +71,7 @@ impl World {
             ));
         }
         let missing = || match token {
-            None => Answer::error(401, None, "Invalid username or password."),
+            None => Answer::error(401, Some("RepoNotFound"), "Invalid username or password."),
             Some(_) => Answer::error(404, Some("RepoNotFound"), "Repository not found"),
         };
         let repo = self.repos.get(id).ok_or_else(missing)?;

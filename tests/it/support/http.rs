@@ -1,5 +1,6 @@
 //! A small HTTP client on a plain socket: one request per connection, nothing hidden.
 
+use std::fmt::Write as _;
 use std::io::{self, BufReader, Read, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -130,25 +131,27 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> io::Result<(u16, Vec<(String, String)>, Body)> {
+    ) -> io::Result<Opened> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("host"))
         {
-            head.push_str(&format!("Host: {}\r\n", self.address));
+            write!(head, "Host: {}\r\n", self.address).unwrap();
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let body = body.map(Value::to_string);
         if let Some(body) = &body {
             let length = body.len();
-            head.push_str(&format!(
+            write!(
+                head,
                 "Content-Type: application/json\r\nContent-Length: {length}\r\n"
-            ));
+            )
+            .unwrap();
         } else if method != "GET" && method != "HEAD" {
             head.push_str("Content-Length: 0\r\n");
         }
@@ -175,6 +178,9 @@ impl Client {
         Ok((status, headers, Body { reader, left }))
     }
 }
+
+/// Status, headers, and the body still to come.
+type Opened = (u16, Vec<(String, String)>, Body);
 
 /// Server-sent events as they come.
 #[derive(Debug)]

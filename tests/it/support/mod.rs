@@ -7,15 +7,11 @@ mod service;
 mod venv;
 mod wait;
 
-#[expect(
-    unused_imports,
-    reason = "the tests that use all of it come with the product"
-)]
 pub(crate) use self::{
     db::Db,
-    http::{Client, Reply, Stream},
-    sandbox::{Ran, Sandbox},
+    http::{Client, Reply},
+    sandbox::Sandbox,
     service::Service,
     venv::Venv,
-    wait::{LONG, SHORT, holds, wait_for},
+    wait::{SHORT, holds, wait_for},
 };

@@ -50,7 +50,7 @@ impl Service {
             .ok()
             .and_then(|line| line.strip_prefix("listening on http://"));
         let Some(address) = address else {
-            child.kill().unwrap();
+            drop(child.kill());
             let status = child.wait().unwrap();
             let text = fs::read_to_string(&log).unwrap_or_default();
             panic!("the service did not say where it listens: {line:?}, {status}\n{text}");
@@ -197,5 +197,47 @@ impl Drop for Service {
         // It may have ended before; then there is nothing to kill.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sandbox;
+    use super::*;
+
+    /// A shell that says what the service says, and ends well on SIGTERM.
+    fn stand_in(sandbox: &Sandbox) -> Service {
+        let mut command = sandbox.command("/bin/sh");
+        let script = "trap 'exit 0' TERM; echo listening on http://127.0.0.1:9; echo secret >&2; while :; do sleep 0.02; done";
+        command.args(["-c", script]);
+        Service::spawn(command, &sandbox.path(""))
+    }
+
+    #[test]
+    fn a_service_is_watched_frozen_stopped_and_killed() {
+        let sandbox = Sandbox::new();
+        let service = stand_in(&sandbox);
+        assert_eq!(service.http().url(), "http://127.0.0.1:9");
+        assert!(service.rss() > 10_000 && service.open_files() >= 3);
+        wait_for(SHORT, "the log has both streams", || {
+            holds(service.logs().contains("secret") && service.logs().contains("listening"))
+        });
+        service.sigstop();
+        service.sigcont();
+        service.stop();
+
+        let service = stand_in(&sandbox);
+        let pid = service.pid();
+        service.kill9();
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        let pid = stand_in(&sandbox).pid();
+        assert!(!Path::new(&format!("/proc/{pid}")).exists(), "a drop kills");
+    }
+
+    #[test]
+    #[should_panic(expected = "did not say where it listens")]
+    fn a_service_that_dies_at_once_is_reported() {
+        let sandbox = Sandbox::new();
+        Service::spawn(sandbox.command("/bin/false"), &sandbox.path(""));
     }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{Ran, Sandbox};
+use super::Sandbox;
+use super::sandbox::Ran;
 
 /// A virtual environment.
 #[derive(Debug, Clone)]
