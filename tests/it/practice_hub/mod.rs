@@ -10,7 +10,7 @@ use modelhaul::testing::{
 };
 use serde_json::json;
 
-use crate::support::{Client, Reply, SHORT, Sandbox, Venv, holds, wait_for};
+use crate::support::{Client, Reply, SHORT, Sandbox, holds, wait_for};
 
 const ID: &str = "practice/model";
 const BIG: u64 = 3_000_000;
