@@ -43,6 +43,7 @@ const fn shape(code: FailureCode) -> (u16, &'static str) {
         F::HandlerFailed => (502, "The app's download function failed"),
         F::LeaseLost => (503, "The lease was lost"),
         F::Released => (503, "The service is stopping"),
+        F::Cleared => (409, "An administrator cleared the job"),
         F::Internal => (500, "A defect of modelhaul"),
     }
 }

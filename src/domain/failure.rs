@@ -70,6 +70,8 @@ words! {
         LeaseLost = "lease_lost",
         /// The service was asked to stop.
         Released = "released",
+        /// An administrator cleared the job.
+        Cleared = "cleared",
         /// A defect of modelhaul.
         Internal = "internal",
     }
@@ -119,6 +121,7 @@ impl FailureCode {
             | Self::HandlerFailed
             | Self::LeaseLost
             | Self::Released
+            | Self::Cleared
             | Self::Internal => Disposition::Permanent,
         }
     }

@@ -187,7 +187,7 @@ pub struct Event {
 }
 
 /// Who works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseInfo {
     /// The fence; grows with every lease.
     pub token: i64,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CommitHash, Failure, JobId, Kind, ModelId, Phase, Status, WaitReason};
+use super::{CommitHash, Failure, JobId, Kind, LeaseInfo, ModelId, Phase, Status, WaitReason};
 
 /// Where a model stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub struct QueueStatus {
     /// The jobs that have not ended, the running one first; at most 1000.
     pub queue: Vec<QueueEntry>,
     /// Who works; none when nobody does.
-    pub lease: Option<serde_json::Value>,
+    pub lease: Option<LeaseInfo>,
 }
 
 /// One job of the queue.

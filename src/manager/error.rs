@@ -39,3 +39,9 @@ pub enum ManagerError {
     #[error(transparent)]
     Failure(#[from] Failure),
 }
+
+impl From<crate::store::StoreError> for ManagerError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}

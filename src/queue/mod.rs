@@ -1,1 +1,32 @@
-//! (being written)
+//! The queue: who works, which job runs, and how one job is done step by step.
+//!
+//! This floor is the only place where the engines (store, hub, cache, catalog, transfer) meet. Its invariant: a
+//! row changes only under the fence of the lease that claimed it, and a file gets its final name only inside
+//! the transaction that checks that fence.
+
+mod app;
+mod context;
+mod fetch;
+mod halt;
+mod handlers;
+mod keeper;
+mod lease;
+mod live;
+mod plan;
+mod presence;
+mod publish;
+mod reporter;
+mod retry;
+mod run;
+mod scheduler;
+mod settle;
+mod source;
+mod upkeep;
+mod worker;
+
+pub(crate) use context::{Context, Engines, QueueOptions};
+pub(crate) use fetch::blocking;
+pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use presence::Presence;
+pub(crate) use retry::RetryPolicy;
+pub(crate) use scheduler::{Role, Scheduler};

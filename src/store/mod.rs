@@ -1,1 +1,91 @@
-//! (being written)
+//! The one SQLite file: registrations, jobs, files, the lease and the audit trail.
+//!
+//! Every operation is one autocommit statement or one short `BEGIN IMMEDIATE`, so a crash between any two of
+//! them leaves a whole state. Triggers and constraints (`migrations/`) hold what no caller may break: the legal
+//! steps of a job, one active job per model, one running job at all, and the fence. Every write of a worker names
+//! its [`Claim`] and changes exactly one row, or answers [`StoreError::Fenced`].
+//!
+//! Times come in as parameters. What to do next, and when, is left to `queue`; nothing outside this module holds SQL.
+
+mod claims;
+mod convert;
+mod error;
+mod files;
+mod finish;
+mod guard;
+mod jobs;
+mod lease;
+mod models;
+mod open;
+mod plan;
+mod publish;
+mod queue;
+mod reader;
+mod rows;
+mod settings;
+mod trail;
+mod upkeep;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use reader::Reader;
+use writer::Writer;
+
+pub(crate) use claims::{Claim, Claimed, ProgressUpdate, Signal};
+pub(crate) use error::StoreError;
+pub(crate) use guard::abort_on_worker_panic;
+pub(crate) use models::{Removal, Replacement};
+pub(crate) use plan::FileCheckpoint;
+pub(crate) use queue::{ClearedJobs, QueueCounts};
+pub(crate) use settings::Settings;
+pub(crate) use trail::PartRow;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The database. Cheap to clone; all clones share one writing connection and a few reading ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    writer: Writer,
+    reader: Reader,
+    /// One connection of its own: `data_version` counts per connection.
+    watch: Reader,
+    /// Publications, which must end even when nobody waits for them any more.
+    tasks: TaskTracker,
+}
+
+impl Store {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
+    /// Waits for publications, folds the WAL into the file and closes all connections.
+    pub(crate) async fn close(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.watch.close().await;
+        self.inner.reader.close().await;
+        self.inner.writer.close().await;
+    }
+}

@@ -1,0 +1,234 @@
+//! The grammar of the command line. What a flag does is left to the commands.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::exit;
+use super::{clear, completions, doctor, models, pause, pull, status, wait};
+use crate::config::Flags;
+
+/// Makes models be in the Hugging Face cache, whole and verified.
+#[derive(Debug, Parser)]
+#[command(name = "modelhaul", version, propagate_version = true, after_help = exit::help())]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the service: HTTP API and downloads, until SIGTERM or Ctrl-C.
+    Serve(ServeArgs),
+    /// Download a model and print the path of its snapshot.
+    Pull(pull::PullArgs),
+    /// Show where a model stands, or all of them.
+    Status(status::StatusArgs),
+    /// Show the queue and who works on it.
+    Queue,
+    /// Wait until a model's download has ended.
+    Wait(wait::WaitArgs),
+    /// Cancel a download; what was received is kept for the next one.
+    Cancel(RefArgs),
+    /// Pause a download, or the whole queue.
+    Pause(pause::PauseArgs),
+    /// End a pause.
+    Resume(pause::PauseArgs),
+    /// Queue a failed download again; a waiting one runs at once.
+    Retry(RefArgs),
+    /// Remove a stuck claim, queue entry and failed status, so that a model can be started again.
+    Clear(clear::ClearArgs),
+    /// List, add and remove registrations.
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check database, cache, disk, hub, token and clock, and say what to do.
+    Doctor(doctor::DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+}
+
+/// What to show of the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each setting with its value and where it was set; secrets are masked.
+    Show,
+}
+
+/// Flags of the service alone.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1:8642].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// File with the admin token; made at the first start [default: admin-token beside the database].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<String>,
+    /// Host name under which the service is reached; may be given more than once.
+    #[arg(long = "allowed-host", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+/// A model, and which of its files.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RefArgs {
+    /// A registered id, or `org/name[@revision]`.
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+}
+
+/// Which files of a repository.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SelectionArgs {
+    /// Only files that match the pattern (fnmatch, `*` crosses `/`); may be given more than once.
+    #[arg(short = 'i', long = "include", value_name = "GLOB")]
+    pub(crate) include: Vec<String>,
+    /// No files that match the pattern; may be given more than once.
+    #[arg(short = 'x', long = "exclude", value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Template that names the files a model family needs [default: everything].
+    #[arg(long, value_name = "ID")]
+    pub(crate) template: Option<String>,
+    /// Variant of the template.
+    #[arg(long, value_name = "NAME", requires = "template")]
+    pub(crate) variant: Option<String>,
+}
+
+/// How results look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Configuration file [default: ~/.config/modelhaul/config.toml].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<String>,
+    /// SQLite file [default: ~/.local/share/modelhaul/modelhaul.db].
+    #[arg(long, global = true, value_name = "FILE")]
+    db: Option<String>,
+    /// Hugging Face hub cache [default: as `huggingface_hub` finds it].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    cache_dir: Option<String>,
+    /// Address of the hub [default: `https://huggingface.co`].
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Make no request.
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Most attempts in a row without a new byte.
+    #[arg(long, global = true, value_name = "N")]
+    max_retries: Option<String>,
+    /// Most connections that carry file bytes, 1 to 64.
+    #[arg(long, global = true, value_name = "N")]
+    max_connections: Option<String>,
+    /// Most bytes per second, for example 20MB/s.
+    #[arg(long, global = true, value_name = "RATE")]
+    bandwidth_limit: Option<String>,
+    /// Folder with your own templates.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    template_dir: Option<String>,
+    /// What is logged, for example `info,modelhaul=debug`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look: auto, text or json.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// How the result on standard output looks.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// No progress and no hints on standard error.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Cli {
+    /// What the command line says about settings.
+    pub(crate) fn flags(&self) -> Flags {
+        let global = &self.global;
+        let mut flags = Flags::default()
+            .with("database", global.db.as_deref())
+            .with("cache_dir", global.cache_dir.as_deref())
+            .with("endpoint", global.endpoint.as_deref())
+            .with("offline", global.offline.then_some("1"))
+            .with("max_retries", global.max_retries.as_deref())
+            .with("max_connections", global.max_connections.as_deref())
+            .with("bandwidth_limit", global.bandwidth_limit.as_deref())
+            .with("template_dir", global.template_dir.as_deref())
+            .with("log", global.log.as_deref())
+            .with("log_format", global.log_format.as_deref());
+        flags.config.clone_from(&global.config);
+        if let Command::Serve(serve) = &self.command {
+            let hosts = (!serve.allowed_hosts.is_empty()).then(|| serve.allowed_hosts.join(","));
+            flags = flags
+                .with("listen", serve.listen.as_deref())
+                .with("admin_token_file", serve.admin_token_file.as_deref())
+                .with("allowed_hosts", hosts);
+        }
+        flags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_may_stand_before_and_behind_the_command() {
+        for line in [
+            "modelhaul --db q.db --offline status",
+            "modelhaul status --db q.db --offline",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.db.as_deref(), Some("q.db"), "{line}");
+            assert!(cli.global.offline, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_tells_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.ends_with(&format!("{}\n", exit::help())), "{help}");
+        for row in [
+            "   0  done",
+            "   9  disk full",
+            "  24  token",
+            "  78  bad configuration",
+        ] {
+            assert!(help.contains(row), "{row}");
+        }
+    }
+
+    #[test]
+    fn misuse_is_told_apart() {
+        for line in [
+            "modelhaul",
+            "modelhaul pull",
+            "modelhaul pull a/b --variant x",
+            "modelhaul pause",
+            "modelhaul pause a --queue",
+            "modelhaul status --format xml",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

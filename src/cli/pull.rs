@@ -1,0 +1,145 @@
+//! `pull`: make the model be here, by own work or by following the one who works.
+
+use std::time::Duration;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::args::RefArgs;
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::follow::{self, Followed};
+use super::output;
+use super::progress::Display;
+use super::registry;
+use crate::config::parse_duration;
+use crate::domain::{JobId, ModelId, ModelStatus};
+use crate::manager::{UnifiedModelDownloadManager, WorkScope};
+
+/// What to download.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  modelhaul pull SmilingWolf/wd-vit-tagger-v3 --template wdv3
+  modelhaul pull org/name@v1.0 -i '*.safetensors' -i '*.json' -x 'onnx/*'
+  cd \"$(modelhaul pull -q org/name)\"
+
+Ctrl-C stops following. A job that this process works on keeps what it received and stays queued;
+a job of a running service goes on.")]
+pub(crate) struct PullArgs {
+    #[command(flatten)]
+    reference: RefArgs,
+    /// Stop following after this time, for example 30m; the job stays.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(crate) async fn run(context: &Context, args: &PullArgs) -> Result<Exit, CliError> {
+    let output = context.output;
+    let prepared = context.unless_stopped(async {
+        let manager = context.open().await?;
+        let id = registry::find_or_register(&manager, &args.reference).await?;
+        let started = manager.refresh_download(&id).await?;
+        Ok::<_, CliError>((manager, id, started))
+    });
+    let Some(prepared) = prepared.await else {
+        return Ok(Exit::Unfinished);
+    };
+    let (manager, id, started) = prepared?;
+    let Some(job) = started.job else {
+        return follow::report(output, &started.status);
+    };
+    let mut display = Display::new(output, context.config.terminal);
+    let ended = work_and_follow(context, &manager, &id, job.id, &mut display, args.timeout).await;
+    display.finish();
+    let (followed, own) = ended?;
+    match followed {
+        Followed::Ended(status) => follow::report(output, &status),
+        Followed::Interrupted(status) | Followed::TimedOut(status) => {
+            if output.is_json() {
+                output::json(&status)?;
+            }
+            output.hint(&farewell(&status, own));
+            Ok(Exit::Unfinished)
+        }
+    }
+}
+
+/// Works on the job, or stands by while another process does, and follows the row in both cases.
+/// The answer says also whether this process held the lease at the end.
+async fn work_and_follow(
+    context: &Context,
+    manager: &UnifiedModelDownloadManager,
+    id: &ModelId,
+    job: JobId,
+    display: &mut Display,
+    limit: Option<Duration>,
+) -> Result<(Followed, bool), CliError> {
+    let stop_work = CancellationToken::new();
+    let mut work = Box::pin(manager.run(WorkScope::Job(job), stop_work.clone()));
+    let stop = context.shutdown.token();
+    let clock = context.clock.as_ref();
+    let following = follow::follow(
+        async || manager.wait(id, follow::LOOK).await,
+        display,
+        clock,
+        &stop,
+        limit,
+    );
+    let mut following = Box::pin(following);
+    let (followed, working) = tokio::select! {
+        followed = &mut following => (followed?, true),
+        worked = &mut work => {
+            // The worker may leave as soon as its job has ended; an error means that it never will.
+            worked?;
+            (following.await?, false)
+        }
+    };
+    if !working {
+        return Ok((followed, false));
+    }
+    let own = !matches!(followed, Followed::Ended(_)) && manager.ready().await.role == "holder";
+    stop_work.cancel();
+    context.shutdown.stop();
+    if let Some(worked) = context.shutdown.bounded(work).await {
+        worked?;
+    } else {
+        tracing::warn!("the worker did not stop in time; its last checkpoint counts");
+    }
+    Ok((followed, own))
+}
+
+fn farewell(status: &ModelStatus, own: bool) -> String {
+    let id = &status.model_id;
+    let here = indicatif::DecimalBytes(status.progress.bytes_downloaded);
+    if own {
+        format!(
+            "stopped; {here} of {id} are kept and its job stays queued: \
+             `modelhaul pull` again or `modelhaul serve` goes on from there"
+        )
+    } else if status.queue.running {
+        format!(
+            "detached; the job for {id} goes on elsewhere: `modelhaul wait {id}` follows it again"
+        )
+    } else {
+        format!(
+            "detached; the job for {id} stays queued: `modelhaul serve` or `modelhaul pull` works on it"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::tests::status;
+    use super::*;
+
+    #[test]
+    fn whoever_leaves_is_told_what_becomes_of_the_job() {
+        let mut status = status("running");
+        assert!(farewell(&status, true).contains("stays queued"));
+        assert!(farewell(&status, false).contains("`modelhaul serve`"));
+        status.queue.running = true;
+        assert!(farewell(&status, false).contains("goes on elsewhere"));
+    }
+}

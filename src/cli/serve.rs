@@ -1,0 +1,51 @@
+//! `serve`: the HTTP API and the worker, until a signal.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output;
+use crate::manager::WorkScope;
+use crate::server::{Server, ServerOptions};
+
+pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
+    let manager = context.open().await?;
+    let shutdown = &context.shutdown;
+    let serve = &context.config.serve;
+    let options = ServerOptions {
+        listen: serve.listen,
+        admin_token: context.config.admin_token(true)?,
+        allowed_hosts: serve.allowed_hosts.clone(),
+    };
+    let server = Server::bind(options, manager.clone())?;
+    // Scripts wait for exactly this line: the port may have been chosen by the system.
+    let address = server.local_addr();
+    output::line(&format!("listening on http://{address}"))?;
+    tracing::info!(
+        %address,
+        database = %context.config.manager.database.display(),
+        cache = %context.config.manager.cache_dir.display(),
+        "serving"
+    );
+
+    // Whichever of the two ends first takes the other one along.
+    let serving = async {
+        let served = server.run_until(shutdown.token()).await;
+        shutdown.stop();
+        served
+    };
+    let working = async {
+        let worked = manager.run(WorkScope::All, shutdown.token()).await;
+        shutdown.stop();
+        worked
+    };
+    let both = Box::pin(async { tokio::join!(serving, working) });
+    if let Some((served, worked)) = shutdown.bounded(both).await {
+        worked?;
+        served?;
+    } else {
+        // Nothing is lost: the next start goes on from the last checkpoint, as after a kill.
+        tracing::warn!("not everything stopped in time");
+    }
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}

@@ -1,0 +1,65 @@
+//! Turns the options into engines.
+
+use std::sync::Arc;
+
+use super::{ManagerError, ManagerOptions};
+use crate::cache::Cache;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::hub::{Hub, HubOptions, TokenSource};
+use crate::queue::{Engines, QueueOptions, RetryPolicy};
+use crate::store::Store;
+use crate::transfer::{Engine, Options, RateLimiter};
+
+pub(super) fn engines(
+    store: Store,
+    options: &ManagerOptions,
+    clock: &Arc<dyn Clock>,
+) -> Result<Engines, ManagerError> {
+    let hub = Hub::new(HubOptions {
+        endpoint: options.endpoint.clone(),
+        tokens: TokenSource {
+            given: options.token.clone(),
+            path: options.token_path.clone(),
+        },
+        metadata_timeout: options.metadata_timeout,
+        read_timeout: options.download_timeout,
+        proxy: options.proxy.clone(),
+        no_proxy: options.no_proxy.clone(),
+        offline: options.offline,
+        clock: Arc::clone(clock),
+    })
+    .map_err(|error| error.failure())?;
+    let transfer = Options {
+        max_connections: options.max_connections,
+        stall_timeout: options.download_timeout,
+        checkpoint_interval: options.checkpoint_interval,
+        ..Options::default()
+    };
+    let limiter = Arc::new(RateLimiter::new(options.bandwidth_limit));
+    let (catalog, problems) = Catalog::load(options.template_dir.as_deref());
+    for problem in problems {
+        tracing::warn!(%problem, "A template of the user is left out.");
+    }
+    Ok(Engines {
+        store,
+        hub,
+        cache: Cache::new(options.cache_dir.clone()),
+        catalog,
+        transfer: Engine::new(transfer, limiter),
+    })
+}
+
+pub(super) fn queue_options(options: &ManagerOptions) -> QueueOptions {
+    QueueOptions {
+        database: options.database.clone(),
+        offline: options.offline,
+        downloads_disabled: options.downloads_disabled,
+        retry: RetryPolicy {
+            max_retries: options.max_retries.max(1),
+            backoff: options.backoff,
+            backoff_max: options.backoff_max,
+        },
+        disk_floor: options.disk_floor,
+    }
+}

@@ -1,0 +1,168 @@
+//! Asking for a download, and for its end.
+
+use super::{ManagerError, Result, Started, UnifiedModelDownloadManager};
+use crate::domain::{Job, JobState, Model, ModelId, Status};
+
+/// Priority of a job that nobody gave another one.
+const PRIORITY: i32 = 0;
+
+impl UnifiedModelDownloadManager {
+    /// Asks for a download. The row is committed when this returns.
+    ///
+    /// A model whose files are all here gets no job; an active job is handed back instead of a second one.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`], [`ManagerError::DownloadsDisabled`].
+    pub async fn start_download(&self, model_id: &ModelId) -> Result<Started> {
+        let model = self.model(model_id).await?;
+        if self.context.presence(&model).await?.complete {
+            let model = self.promote(model).await?;
+            return Ok(Started {
+                job: None,
+                created: false,
+                status: self.status_of(&model).await?,
+            });
+        }
+        self.enqueue(&model).await
+    }
+
+    /// Like [`Self::start_download`], but asks the hub whether a complete model has moved, unless offline.
+    ///
+    /// # Errors
+    /// As [`Self::start_download`].
+    pub async fn refresh_download(&self, model_id: &ModelId) -> Result<Started> {
+        if self.options.offline {
+            return self.start_download(model_id).await;
+        }
+        let model = self.model(model_id).await?;
+        self.enqueue(&model).await
+    }
+
+    /// Cancels the active job; a running one stops within a second. `None` when there is nothing to cancel.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`].
+    pub async fn cancel_download(&self, model_id: &ModelId) -> Result<Option<Job>> {
+        let Some(job) = self.active_job(model_id).await? else {
+            return Ok(None);
+        };
+        self.context
+            .store
+            .request_cancel(job.key, self.clock.now())
+            .await?;
+        self.context.changed.notify_waiters();
+        Ok(self.context.store.job(job.id).await?)
+    }
+
+    /// Queues the last job again when it failed; a waiting job runs at once; else like [`Self::start_download`].
+    ///
+    /// # Errors
+    /// As [`Self::start_download`].
+    pub async fn retry_download(&self, model_id: &ModelId) -> Result<Started> {
+        let model = self.model(model_id).await?;
+        self.refuse_when_disabled()?;
+        let now = self.clock.now();
+        let Some(job) = self.context.store.last_job(model.key).await? else {
+            return self.start_download(model_id).await;
+        };
+        match job.state {
+            JobState::Queued => {
+                self.context.store.run_now(job.key, now).await?;
+            }
+            JobState::Failed if self.context.store.requeue_failed(job.key, now).await? => {}
+            _ => return self.start_download(model_id).await,
+        }
+        self.context.changed.notify_waiters();
+        let job = self.context.store.job(job.id).await?;
+        Ok(Started {
+            job,
+            created: false,
+            status: self.status_of(&model).await?,
+        })
+    }
+
+    /// Pauses the active job of the model; it keeps its place and its bytes. `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`].
+    pub async fn pause_download(&self, model_id: &ModelId) -> Result<Option<Job>> {
+        self.set_paused(model_id, true).await
+    }
+
+    /// Ends the pause of the model's job.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`].
+    pub async fn resume_download(&self, model_id: &ModelId) -> Result<Option<Job>> {
+        self.set_paused(model_id, false).await
+    }
+
+    /// Pauses or resumes the whole queue; the running job goes on.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn set_queue_paused(&self, paused: bool) -> Result<()> {
+        self.context.store.set_queue_paused(paused).await?;
+        self.context.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Whether a job for the model is queued, waiting or running.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`].
+    pub async fn is_downloading(&self, model_id: &ModelId) -> Result<bool> {
+        Ok(self.active_job(model_id).await?.is_some())
+    }
+
+    /// Whether every file that the model needs is in the cache.
+    ///
+    /// # Errors
+    /// [`ManagerError::UnknownModel`].
+    pub async fn is_completed(&self, model_id: &ModelId) -> Result<bool> {
+        Ok(self.get_download_status(model_id).await?.status == Status::Completed)
+    }
+
+    async fn enqueue(&self, model: &Model) -> Result<Started> {
+        self.refuse_when_disabled()?;
+        let (job, created) = self
+            .context
+            .store
+            .enqueue(model.key, PRIORITY, self.clock.now())
+            .await?;
+        if created {
+            tracing::info!(job.id = %job.id, model.id = %model.id(), "The download is queued.");
+            self.context.changed.notify_waiters();
+        }
+        Ok(Started {
+            job: Some(job),
+            created,
+            status: self.status_of(model).await?,
+        })
+    }
+
+    async fn set_paused(&self, model_id: &ModelId, paused: bool) -> Result<Option<Job>> {
+        let Some(job) = self.active_job(model_id).await? else {
+            return Ok(None);
+        };
+        self.context
+            .store
+            .set_paused(job.key, paused, self.clock.now())
+            .await?;
+        self.context.changed.notify_waiters();
+        Ok(self.context.store.job(job.id).await?)
+    }
+
+    pub(super) async fn active_job(&self, model_id: &ModelId) -> Result<Option<Job>> {
+        let model = self.model(model_id).await?;
+        Ok(self.context.store.active_job(model.key).await?)
+    }
+
+    fn refuse_when_disabled(&self) -> Result<()> {
+        if self.options.downloads_disabled {
+            Err(ManagerError::DownloadsDisabled)
+        } else {
+            Ok(())
+        }
+    }
+}

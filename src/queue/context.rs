@@ -1,0 +1,74 @@
+//! What every part of the queue shares.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::handlers::Handlers;
+use super::live::Live;
+use super::retry::RetryPolicy;
+use crate::cache::Cache;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::hub::Hub;
+use crate::store::Store;
+use crate::transfer::Engine;
+
+/// Numbers that the queue is given.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueOptions {
+    /// The database file; the lock lies beside it.
+    pub(crate) database: PathBuf,
+    /// Make no request.
+    pub(crate) offline: bool,
+    /// Run no job.
+    pub(crate) downloads_disabled: bool,
+    /// Bounds of the retries.
+    pub(crate) retry: RetryPolicy,
+    /// Free bytes that downloads leave alone.
+    pub(crate) disk_floor: u64,
+}
+
+/// The engines; made by whoever knows the configuration.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    pub(crate) store: Store,
+    pub(crate) hub: Hub,
+    pub(crate) cache: Cache,
+    pub(crate) catalog: Catalog,
+    pub(crate) transfer: Engine,
+}
+
+/// The engines and the shared state; one per manager.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) options: QueueOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) hub: Hub,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) engine: Engine,
+    pub(crate) handlers: Handlers,
+    pub(crate) live: Live,
+    /// Told when a row changed in this process: a job came, a flag was set, a job ended.
+    pub(crate) changed: Notify,
+}
+
+impl Context {
+    pub(crate) fn new(engines: Engines, options: QueueOptions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            options,
+            clock,
+            store: engines.store,
+            hub: engines.hub,
+            cache: Arc::new(engines.cache),
+            catalog: Arc::new(engines.catalog),
+            engine: engines.transfer,
+            handlers: Handlers::default(),
+            live: Live::default(),
+            changed: Notify::new(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The middle steps of a job: what is here already, is there room for the rest, fetch it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::keeper::{FileKeeper, KeptFile};
+use super::plan::Plan;
+use super::run::{Run, Stop};
+use super::source::HubSource;
+use crate::cache::CacheError;
+use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId};
+use crate::transfer::{FileTask, TransferError};
+
+/// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
+pub(crate) async fn what_is_missing(
+    run: &Arc<Run>,
+    repo_id: &RepoId,
+    plan: &Plan,
+) -> Result<Vec<Vec<FileRow>>, Stop> {
+    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+    let commit = plan.commit.clone();
+    let wanted: Vec<PlannedFile> = plan.rows.iter().map(|row| row.file.clone()).collect();
+    let present: HashSet<Digest> = blocking(move || {
+        wanted
+            .into_iter()
+            .filter(|file| cache.find_file(&repo, &commit, file))
+            .map(|file| file.digest)
+            .collect()
+    })
+    .await?;
+    let mut groups: HashMap<&Digest, Vec<FileRow>> = HashMap::new();
+    let (mut here, mut newly_here, mut present_bytes) = (0, Vec::new(), 0);
+    let mut counted = HashSet::new();
+    for row in &plan.rows {
+        if present.contains(&row.file.digest) {
+            here += 1;
+            present_bytes += if counted.insert(&row.file.digest) {
+                row.file.size
+            } else {
+                0
+            };
+            newly_here.extend((row.state != FileState::Done).then_some(row.key));
+        } else {
+            groups
+                .entry(&row.file.digest)
+                .or_default()
+                .push(row.clone());
+        }
+    }
+    run.live.files_done.store(here, Ordering::Relaxed);
+    run.live
+        .present_bytes
+        .store(present_bytes, Ordering::Relaxed);
+    let parts: u64 = groups
+        .values()
+        .filter_map(|rows| rows.first())
+        .map(|row| row.ranges.len())
+        .sum();
+    run.live
+        .reused_bytes
+        .store(present_bytes + parts, Ordering::Relaxed);
+    if !newly_here.is_empty() {
+        let started = run.context.clock.monotonic();
+        let marked = run
+            .context
+            .store
+            .mark_present(run.claim, &newly_here, run.context.clock.now())
+            .await;
+        run.renewed(started, marked)?;
+    }
+    let mut missing: Vec<Vec<FileRow>> = groups.into_values().collect();
+    missing.sort_by(|a, b| a[0].file.path.cmp(&b[0].file.path));
+    Ok(missing)
+}
+
+/// Fetches the missing blobs, verified and published.
+pub(crate) async fn fetch(
+    run: &Arc<Run>,
+    repo_id: &RepoId,
+    plan: &Plan,
+    missing: Vec<Vec<FileRow>>,
+) -> Result<(), Stop> {
+    room_for(run, repo_id, &missing).await?;
+    let tasks = missing
+        .iter()
+        .map(|rows| task(run, repo_id, plan, &rows[0]))
+        .collect();
+    let kept = missing.into_iter().map(KeptFile::new).collect();
+    let keeper = Arc::new(FileKeeper::new(Arc::clone(run), repo_id.clone(), kept));
+    let progress = Arc::clone(&run.live.transfer);
+    let outcome = run
+        .context
+        .engine
+        .run(tasks, keeper, progress, run.halt.token().clone())
+        .await;
+    match outcome {
+        Ok(()) => drop_useless_parts(run, repo_id, plan).await,
+        Err(TransferError::Cancelled | TransferError::Fenced) => Err(Stop::Halted),
+        Err(TransferError::Failed(failure)) if failure.code == FailureCode::LeaseLost => {
+            Err(Stop::Halted)
+        }
+        Err(TransferError::Failed(failure)) => Err(failure.into()),
+    }
+}
+
+fn task(run: &Run, repo_id: &RepoId, plan: &Plan, row: &FileRow) -> FileTask {
+    let file = &row.file;
+    let reader = run.context.hub.reader(repo_id, &plan.commit, file);
+    FileTask {
+        path: file.path.clone(),
+        size: file.size,
+        digest: file.digest.clone(),
+        source: Arc::new(HubSource::new(file.path.clone(), reader)),
+    }
+}
+
+/// Removes parts of blobs that are complete now: a crash between a part's birth and its first checkpoint leaves one.
+async fn drop_useless_parts(run: &Run, repo_id: &RepoId, plan: &Plan) -> Result<(), Stop> {
+    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+    let done: HashSet<Digest> = plan
+        .rows
+        .iter()
+        .map(|row| row.file.digest.clone())
+        .collect();
+    let dropped = blocking(move || {
+        for (part, _) in cache.list_parts(&repo)? {
+            if done.contains(part.digest()) {
+                cache.delete_part(&repo, &part)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    dropped.map_err(|error: CacheError| error.failure().into())
+}
+
+/// Refuses to begin when the file system cannot hold what is missing.
+async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Result<(), Stop> {
+    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+    let wanted: Vec<(u64, Option<String>)> = missing
+        .iter()
+        .map(|rows| (rows[0].file.size, rows[0].part_name.clone()))
+        .collect();
+    let looked = blocking(move || {
+        // A part may have its blocks already: they are not needed a second time.
+        let parts: HashMap<String, u64> = cache
+            .list_parts(&repo)?
+            .into_iter()
+            .map(|(name, bytes)| (name.to_string(), bytes))
+            .collect();
+        let allocated = |name: &Option<String>| {
+            name.as_ref()
+                .and_then(|name| parts.get(name))
+                .copied()
+                .unwrap_or(0)
+        };
+        let needed: u64 = wanted
+            .iter()
+            .map(|(size, part)| size.saturating_sub(allocated(part)))
+            .sum();
+        Ok((needed, cache.space()?))
+    })
+    .await?;
+    let (needed, space) = looked.map_err(|error: CacheError| error.failure())?;
+    let floor = run.context.options.disk_floor;
+    if needed.saturating_add(floor) > space.bytes {
+        let message = format!(
+            "not enough free space for `{}`: {needed} bytes are needed, {} are free, of which {floor} are kept",
+            run.model.id(),
+            space.bytes,
+        );
+        let remedy = "free some space; the download goes on by itself";
+        return Err(Failure::new(FailureCode::DiskFull, message)
+            .with_remedy(remedy)
+            .into());
+    }
+    Ok(())
+}
+
+/// Runs file system work off the runtime.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        Failure::new(
+            FailureCode::Internal,
+            format!("a file system task broke: {error}"),
+        )
+    })
+}

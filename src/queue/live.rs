@@ -1,0 +1,180 @@
+//! Exact numbers of the running job, in memory, for readers in the same process.
+//!
+//! The row holds the same numbers at most a second older; this is a view and never the truth.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Clock;
+use crate::domain::{JobId, Phase};
+use crate::transfer::Progress;
+
+/// Speed is the mean over this window.
+const SPEED_WINDOW: Duration = Duration::from_secs(5);
+
+/// How far the running job is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    pub(crate) phase: Option<Phase>,
+    pub(crate) files_done: u64,
+    pub(crate) bytes_done: u64,
+    pub(crate) bytes_reused: u64,
+    pub(crate) rate: u64,
+    pub(crate) current_file: Option<String>,
+    pub(crate) last_byte_at: Option<DateTime<Utc>>,
+}
+
+/// The running job, if any.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    job: Mutex<Option<Arc<LiveJob>>>,
+}
+
+impl Live {
+    /// Announces the job that runs now.
+    pub(crate) fn begin(&self, job: &Arc<LiveJob>) {
+        *self.slot() = Some(Arc::clone(job));
+    }
+
+    /// No job runs any more.
+    pub(crate) fn end(&self) {
+        *self.slot() = None;
+    }
+
+    /// The job that runs in this process, if it is this one.
+    pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
+        self.slot()
+            .as_ref()
+            .filter(|job| job.id == id)
+            .map(Arc::clone)
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<LiveJob>>> {
+        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One running job's counters.
+#[derive(Debug)]
+pub(crate) struct LiveJob {
+    /// The job.
+    pub(crate) id: JobId,
+    /// The transfer's own counters.
+    pub(crate) transfer: Arc<Progress>,
+    /// Bytes of files that were here before the transfer began.
+    pub(crate) present_bytes: AtomicU64,
+    /// Files under their final name.
+    pub(crate) files_done: AtomicU64,
+    /// Bytes that were on disk when the attempt began, files and parts.
+    pub(crate) reused_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    high_water: AtomicU64,
+    phase: Mutex<Option<Phase>>,
+    samples: Mutex<VecDeque<(Duration, u64)>>,
+}
+
+impl LiveJob {
+    pub(crate) fn new(id: JobId) -> Self {
+        Self {
+            id,
+            transfer: Arc::new(Progress::default()),
+            present_bytes: AtomicU64::new(0),
+            files_done: AtomicU64::new(0),
+            reused_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
+            high_water: AtomicU64::new(0),
+            phase: Mutex::new(None),
+            samples: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Sets what the job does.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
+    }
+
+    /// Sets the plan's size, which the count never passes.
+    pub(crate) fn set_total(&self, bytes: u64) {
+        self.total_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The plan's size in bytes; 0 before it is known.
+    pub(crate) fn total(&self) -> u64 {
+        self.total_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came over the network in this attempt.
+    pub(crate) fn received(&self) -> u64 {
+        self.transfer.snapshot().received
+    }
+
+    /// The numbers now. Bytes only go up, also when a file must be fetched again.
+    pub(crate) fn numbers(&self, clock: &dyn Clock) -> Numbers {
+        let transfer = self.transfer.snapshot();
+        let present = self.present_bytes.load(Ordering::Relaxed);
+        let bytes = (present + transfer.present).min(self.total_bytes.load(Ordering::Relaxed));
+        let bytes_done = self
+            .high_water
+            .fetch_max(bytes, Ordering::Relaxed)
+            .max(bytes);
+        Numbers {
+            phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
+            files_done: self.files_done.load(Ordering::Relaxed),
+            bytes_done,
+            bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
+            rate: self.rate(clock.monotonic(), transfer.received),
+            current_file: transfer.current_file.map(|path| path.to_string()),
+            last_byte_at: transfer.last_byte.map(|at| clock.now() - at.elapsed()),
+        }
+    }
+
+    fn rate(&self, now: Duration, received: u64) -> u64 {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples
+            .back()
+            .is_none_or(|(at, _)| now.saturating_sub(*at) >= Duration::from_millis(100))
+        {
+            samples.push_back((now, received));
+        }
+        while samples.len() > 2
+            && samples
+                .front()
+                .is_some_and(|(at, _)| now.saturating_sub(*at) > SPEED_WINDOW)
+        {
+            samples.pop_front();
+        }
+        let Some((since, before)) = samples.front() else {
+            return 0;
+        };
+        let millis = u64::try_from(now.saturating_sub(*since).as_millis()).unwrap_or(u64::MAX);
+        received
+            .saturating_sub(*before)
+            .saturating_mul(1000)
+            .checked_div(millis)
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speed_is_the_mean_of_the_last_seconds() {
+        let job = LiveJob::new(JobId::generate(DateTime::UNIX_EPOCH));
+        for second in 0..=10 {
+            assert_eq!(
+                job.rate(Duration::from_secs(second), second * 100),
+                if second == 0 { 0 } else { 100 }
+            );
+        }
+        for second in 11..=20 {
+            job.rate(Duration::from_secs(second), 1000);
+        }
+        assert_eq!(job.rate(Duration::from_secs(21), 1000), 0);
+    }
+}

@@ -1,0 +1,94 @@
+//! How an attempt ends in the table: completed was written by the last step, all else is written here.
+
+use std::time::Duration;
+
+use super::halt::Cause;
+use super::retry::Decision;
+use super::run::{Ended, Run, Stop};
+use crate::domain::{Failure, FailureCode};
+use crate::store::StoreError;
+
+/// Pause between tries to write the outcome while the database refuses.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Tries to write the outcome while the service stops; the lease's release requeues the job anyway.
+const TRIES_AT_STOP: u32 = 2;
+
+/// Writes the outcome; keeps trying while the database refuses, because a row that says `running` would lie.
+pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
+    let failure = match outcome {
+        Ok(()) => {
+            tracing::info!(job.id = %run.job.id, model.id = %run.model.id(), "The job is completed.");
+            return Ended::Settled;
+        }
+        Err(Stop::Halted) => None,
+        Err(Stop::Failed(failure)) => (run.halt.cause().is_none()).then_some(failure),
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match write(run, failure.as_ref()).await {
+            Ok(ended) => return ended,
+            Err(StoreError::Fenced) => return Ended::Fenced,
+            Err(error) => {
+                tracing::warn!(%error, job.id = %run.job.id, "The outcome cannot be written.")
+            }
+        }
+        if !run.trust.holds()
+            || (run.halt.cause() == Some(Cause::Stopping) && tries >= TRIES_AT_STOP)
+        {
+            return Ended::Fenced;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError> {
+    let (store, claim, now) = (&run.context.store, run.claim, run.context.clock.now());
+    let Some(failure) = failure else {
+        match run.halt.cause() {
+            Some(Cause::Fenced) => return Ok(Ended::Fenced),
+            Some(Cause::Cancelled) => {
+                tracing::info!(job.id = %run.job.id, "The job is cancelled.");
+                store.cancelled(claim, now).await?;
+            }
+            Some(Cause::Paused | Cause::Stopping) => {
+                store.release(claim, now).await?;
+            }
+            None => {
+                let failure =
+                    Failure::new(FailureCode::Internal, "the job stopped without a cause");
+                store.fail(claim, &failure, now).await?;
+            }
+        }
+        return Ok(Ended::Settled);
+    };
+    let progressed = run.live.received() > 0;
+    match run
+        .context
+        .options
+        .retry
+        .decide(failure, run.job.retries, progressed, jitter())
+    {
+        Decision::Fail => {
+            tracing::warn!(job.id = %run.job.id, model.id = %run.model.id(), code = %failure.code, %failure, "The job failed.");
+            store.fail(claim, failure, now).await?;
+        }
+        Decision::Wait {
+            reason,
+            pause,
+            retries,
+        } => {
+            let due = now + pause;
+            tracing::info!(job.id = %run.job.id, %reason, %failure, retries, until = %due, "The job waits.");
+            store
+                .retry(claim, failure, reason, due, retries, now)
+                .await?;
+        }
+    }
+    Ok(Ended::Settled)
+}
+
+/// A number in 0..1; half when the system has no randomness.
+fn jitter() -> f64 {
+    getrandom::u32().map_or(0.5, |bits| f64::from(bits) / f64::from(u32::MAX))
+}

@@ -1,0 +1,71 @@
+//! The hub's ranged reads as a source of the transfer engine.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::domain::RepoPath;
+use crate::hub::{FetchError, RangeBody, RangeReader};
+use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
+
+/// One file of a hub repository.
+#[derive(Debug)]
+pub(crate) struct HubSource {
+    path: RepoPath,
+    reader: RangeReader,
+}
+
+impl HubSource {
+    pub(crate) fn new(path: RepoPath, reader: RangeReader) -> Self {
+        Self { path, reader }
+    }
+}
+
+impl Source for HubSource {
+    fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
+        async move {
+            let body = self
+                .reader
+                .open(range)
+                .await
+                .map_err(|error| source_error(&error, &self.path))?;
+            let body: Box<dyn Body> = Box::new(HubBody {
+                path: self.path.clone(),
+                body,
+            });
+            Ok(body)
+        }
+        .boxed()
+    }
+}
+
+/// The bytes of one range.
+struct HubBody {
+    path: RepoPath,
+    body: RangeBody,
+}
+
+impl Body for HubBody {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
+        async move {
+            self.body
+                .next()
+                .await
+                .map_err(|error| source_error(&error, &self.path))
+        }
+        .boxed()
+    }
+}
+
+fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
+    let failure = error.failure(path);
+    let kind = match error {
+        FetchError::RangeIgnored { .. } => SourceErrorKind::RangeIgnored,
+        FetchError::Changed { .. } => SourceErrorKind::Changed,
+        _ if failure.code.is_retryable() => SourceErrorKind::Transient,
+        _ => SourceErrorKind::Permanent,
+    };
+    SourceError::new(kind, failure)
+}

@@ -1,0 +1,68 @@
+//! One job, step by step: plan, look what is here, fetch the rest, publish.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::context::Context;
+use super::halt::Halt;
+use super::lease::Lease;
+use super::live::LiveJob;
+use super::run::{Ended, Run, Stop};
+use super::{app, fetch, plan, publish, reporter, settle};
+use crate::domain::{Failure, FailureCode, Origin, Phase};
+use crate::store::Claimed;
+
+/// Runs a claimed job until it ends, waits, or must stop.
+pub(crate) async fn run(
+    context: &Arc<Context>,
+    lease: &Lease,
+    claimed: Claimed,
+    stop: &CancellationToken,
+) -> Ended {
+    let run = Arc::new(Run {
+        context: Arc::clone(context),
+        claim: claimed.claim,
+        live: Arc::new(LiveJob::new(claimed.job.id)),
+        job: claimed.job,
+        model: claimed.model,
+        halt: Arc::new(Halt::new()),
+        trust: Arc::clone(&lease.trust),
+        clean: lease.clean,
+    });
+    tracing::info!(job.id = %run.job.id, model.id = %run.model.id(), attempt = run.job.attempt, "The job runs.");
+    context.live.begin(&run.live);
+    let outcome = tokio::select! {
+        // A defect in one job must not end the service.
+        outcome = AssertUnwindSafe(steps(&run)).catch_unwind() => outcome.unwrap_or_else(|_panic| {
+            Err(Failure::new(FailureCode::Internal, "a defect stopped the job; the log has the place").into())
+        }),
+        () = reporter::watch(&run, stop) => Err(Stop::Halted),
+    };
+    let ended = settle::settle(&run, outcome).await;
+    context.live.end();
+    ended
+}
+
+async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
+    let (repo_id, revision, selection) = match &run.model.spec.origin {
+        Origin::Handler { model_path } => return app::run_handler(run, model_path.clone()).await,
+        Origin::Hub {
+            repo_id,
+            revision,
+            selection,
+        } => (repo_id, revision, selection),
+    };
+    run.enter(Phase::Resolving).await?;
+    let plan = plan::make(run, repo_id, revision, selection).await?;
+    run.enter(Phase::CheckingCache).await?;
+    let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
+    if !missing.is_empty() {
+        run.enter(Phase::Downloading).await?;
+        fetch::fetch(run, repo_id, &plan, missing).await?;
+    }
+    run.enter(Phase::Publishing).await?;
+    publish::publish(run, repo_id, revision, &plan).await
+}

@@ -1,0 +1,292 @@
+//! One open part file: what is written in it, what of that is synced, and how far it is hashed.
+//!
+//! Invariant: a byte is written at most once per generation, so what was hashed is what is on disk. The
+//! methods that touch the disk block; [`super::disk::Disk`] calls them off the runtime.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::buffer::Buffer;
+use super::hasher::ContentHasher;
+use super::keeper::FileTask;
+use crate::domain::{Digest, RangeSet, RepoPath};
+
+/// Bytes that the hasher reads back at once: they stay in the processor's cache.
+const READ_BACK: u64 = 256 << 10;
+/// Buffers that wait for the hasher; beyond them it reads back from the page cache.
+const FRESH: usize = 2;
+/// A buffer up to this size is hashed right after it was written.
+const HASH_AT_ONCE: usize = 128 << 10;
+/// Files below this size are not worth a preallocation.
+const PREALLOCATE: u64 = 4 << 20;
+
+/// A part file in use by a run.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) index: usize,
+    pub(super) path: RepoPath,
+    pub(super) size: u64,
+    digest: Digest,
+    file: Arc<File>,
+    /// The file system writes to one file one after the other; waiting here costs no thread.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    have: RangeSet,
+    /// Bytes written since the last sync began.
+    dirty: u64,
+    /// What the last good sync covered, until the owner was told.
+    synced: Option<RangeSet>,
+    /// A sync failed: what is on disk is unknown and nothing more is claimed about it.
+    poisoned: bool,
+    generation: u32,
+    hashed: u64,
+    /// Absent while a step works with it.
+    hasher: Option<ContentHasher>,
+    fresh: VecDeque<(u64, Buffer)>,
+}
+
+/// What a write changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    pub(super) gained: u64,
+    pub(super) present: u64,
+    pub(super) hash_wanted: bool,
+}
+
+/// How a hash step ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HashStep {
+    /// Nothing to hash now; the next write asks again.
+    Idle,
+    /// There is more to hash.
+    More,
+    /// The whole file is hashed.
+    Complete(String),
+}
+
+impl Part {
+    /// Makes a part ready: cuts it to its size, drops claims past its end, reserves its space. Blocks.
+    pub(super) fn prepare(
+        index: usize,
+        task: &FileTask,
+        file: Arc<File>,
+        have: RangeSet,
+    ) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        if length > task.size {
+            file.set_len(task.size)?;
+        }
+        let have = have.clipped(task.size.min(length));
+        if task.size >= PREALLOCATE && have.len() < task.size {
+            // The length stays what was written: a reserved part never looks complete.
+            match rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size) {
+                Err(error @ (Errno::NOSPC | Errno::DQUOT)) => return Err(error.into()),
+                // Anything else only means that this file system cannot reserve.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(Self {
+            index,
+            path: task.path.clone(),
+            size: task.size,
+            digest: task.digest.clone(),
+            file,
+            turn: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State {
+                have,
+                dirty: 0,
+                synced: None,
+                poisoned: false,
+                generation: 0,
+                hashed: 0,
+                hasher: Some(ContentHasher::new(&task.digest, task.size)),
+                fresh: VecDeque::new(),
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ranges that are written.
+    pub(super) fn have(&self) -> RangeSet {
+        self.lock().have.clone()
+    }
+
+    /// Bytes written since the last sync began.
+    pub(super) fn dirty(&self) -> u64 {
+        self.lock().dirty
+    }
+
+    /// The digest the content must have.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Writes the bytes that are not here yet. Blocks.
+    pub(super) fn write(&self, offset: u64, buffer: Buffer) -> io::Result<Written> {
+        let range = offset..offset + length(buffer.bytes());
+        let gaps = missing(&self.lock().have, &range);
+        let mut gained = 0;
+        for gap in &gaps {
+            let from = usize::try_from(gap.start - offset).expect("a buffer is small");
+            let to = usize::try_from(gap.end - offset).expect("a buffer is small");
+            self.file
+                .write_all_at(&buffer.bytes()[from..to], gap.start)?;
+            gained += gap.end - gap.start;
+        }
+        let mut state = self.lock();
+        state.have.insert(range.clone());
+        state.dirty += gained;
+        let next = state
+            .fresh
+            .back()
+            .map_or(state.hashed, |(at, last)| at + length(last.bytes()));
+        if gained == range.end - range.start && offset == next && !range.is_empty() {
+            if state.hasher.is_some()
+                && buffer.bytes().len() <= HASH_AT_ONCE
+                && state.fresh.is_empty()
+            {
+                state.hashed = range.end;
+                if let Some(hasher) = &mut state.hasher {
+                    hasher.update(buffer.bytes());
+                }
+            } else if state.fresh.len() < FRESH {
+                state.fresh.push_back((offset, buffer));
+            }
+        }
+        Ok(Written {
+            gained,
+            present: state.have.len(),
+            hash_wanted: state.hash_wanted(self.size),
+        })
+    }
+
+    /// Whether a hash step has something to do.
+    pub(super) fn hash_wanted(&self) -> bool {
+        self.lock().hash_wanted(self.size)
+    }
+
+    /// Hashes what lies behind the frontier, at most about `quota` bytes. Blocks.
+    pub(super) fn hash_step(&self, quota: u64) -> io::Result<HashStep> {
+        let Some(mut hasher) = self.lock().hasher.take() else {
+            return Ok(HashStep::Idle);
+        };
+        let mut scratch = Vec::new();
+        let mut done = 0;
+        loop {
+            let mut state = self.lock();
+            let at = state.hashed;
+            let frontier = state.have.frontier();
+            if let Some((_, buffer)) = state.fresh.pop_front_if(|(start, _)| *start == at) {
+                state.hashed += length(buffer.bytes());
+                drop(state);
+                done += length(buffer.bytes());
+                hasher.update(buffer.bytes());
+                continue;
+            }
+            if at == self.size {
+                return Ok(HashStep::Complete(hasher.finish()));
+            }
+            if frontier <= at || done >= quota {
+                let more = frontier > at;
+                state.hasher = Some(hasher);
+                return Ok(if more { HashStep::More } else { HashStep::Idle });
+            }
+            let end = state
+                .fresh
+                .front()
+                .map_or(frontier, |(start, _)| frontier.min(*start))
+                .min(at + READ_BACK);
+            state.hashed = end;
+            drop(state);
+            scratch.resize(usize::try_from(end - at).expect("small"), 0);
+            self.file.read_exact_at(&mut scratch, at)?;
+            done += end - at;
+            hasher.update(&scratch);
+        }
+    }
+
+    /// Syncs the written data; afterwards those ranges may be recorded. Never tried again after an error. Blocks.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let (snapshot, generation) = {
+            let mut state = self.lock();
+            if state.poisoned {
+                return Err(io::Error::other("an earlier sync failed"));
+            }
+            state.dirty = 0;
+            (state.have.clone(), state.generation)
+        };
+        let result = self.file.sync_data();
+        let mut state = self.lock();
+        match result {
+            Ok(()) if state.generation == generation => state.synced = Some(snapshot),
+            Ok(()) => {}
+            Err(_) => {
+                state.poisoned = true;
+                state.synced = None;
+            }
+        }
+        result
+    }
+
+    /// The synced ranges that the owner has not been told yet.
+    pub(super) fn take_synced(&self) -> Option<RangeSet> {
+        self.lock().synced.take()
+    }
+
+    /// Whether data waits for a sync or synced ranges wait to be recorded.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        let state = self.lock();
+        !state.poisoned && (state.dirty > 0 || state.synced.is_some())
+    }
+
+    /// Whether the file on disk has its full length. Blocks.
+    pub(super) fn is_full_length(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() == self.size)
+    }
+
+    /// Throws all ranges away. No write and no hash step may be under way.
+    pub(super) fn reset(&self) {
+        let mut state = self.lock();
+        state.have = RangeSet::new();
+        state.dirty = 0;
+        // The owner must forget the ranges too.
+        state.synced = Some(RangeSet::new());
+        state.generation += 1;
+        state.hashed = 0;
+        state.hasher = Some(ContentHasher::new(&self.digest, self.size));
+        state.fresh.clear();
+    }
+}
+
+impl State {
+    fn hash_wanted(&self, size: u64) -> bool {
+        self.hasher.is_some() && (self.have.frontier() > self.hashed || self.hashed == size)
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    bytes.len() as u64
+}
+
+/// The parts of `range` that are not in `have`.
+fn missing(have: &RangeSet, range: &Range<u64>) -> Vec<Range<u64>> {
+    let mut missing: RangeSet = std::iter::once(range.clone()).collect();
+    for here in have.iter() {
+        missing.remove(here);
+    }
+    missing.iter().collect()
+}

@@ -1,0 +1,167 @@
+//! The range that one stream works on; its end may move down while the stream runs.
+//!
+//! Invariant: positions are claimed before bytes are taken, so two streams never hold the same byte.
+
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A range on its way.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// How often the range failed in a row before this try.
+    pub(super) failures: u32,
+    /// A whole-file stream: it can be neither split nor taken over.
+    pub(super) whole: bool,
+    /// Ends the stream early; what it has is kept.
+    pub(super) revoked: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    start: u64,
+    at: u64,
+    end: u64,
+    first_byte: Option<Instant>,
+    /// Since when the stream waits for the network; none while it waits for disk or limit.
+    listening: Option<Instant>,
+}
+
+impl Piece {
+    /// A piece nothing of which is here.
+    pub(super) fn new(
+        range: Range<u64>,
+        failures: u32,
+        whole: bool,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self {
+            failures,
+            whole,
+            revoked: stop.child_token(),
+            state: Mutex::new(State {
+                start: range.start,
+                at: range.start,
+                end: range.end,
+                first_byte: None,
+                listening: Some(Instant::now()),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is left to receive.
+    pub(super) fn rest(&self) -> Range<u64> {
+        let state = self.lock();
+        state.at..state.end
+    }
+
+    /// Claims up to `bytes` at the current position; answers the position and how many belong to the piece.
+    pub(super) fn claim(&self, bytes: u64) -> (u64, u64) {
+        let mut state = self.lock();
+        state.first_byte.get_or_insert_with(Instant::now);
+        state.listening = None;
+        let at = state.at;
+        let count = bytes.min(state.end - at);
+        state.at += count;
+        (at, count)
+    }
+
+    /// The stream waits for the network from now on.
+    pub(super) fn listen(&self, now: Instant) {
+        self.lock().listening = Some(now);
+    }
+
+    /// Whether a byte has come.
+    pub(super) fn is_warm(&self) -> bool {
+        self.lock().first_byte.is_some()
+    }
+
+    /// Seconds that the rest takes at the speed so far; `None` before the first byte.
+    pub(super) fn seconds_left(&self, now: Instant) -> Option<f64> {
+        let state = self.lock();
+        let seconds = now.duration_since(state.first_byte?).as_secs_f64();
+        let speed = as_f64(state.at - state.start) / seconds.max(1e-3);
+        Some(as_f64(state.end - state.at) / speed.max(1.0))
+    }
+
+    /// Gives the second half of the rest away when the rest is at least `least`.
+    pub(super) fn split(&self, least: u64) -> Option<Range<u64>> {
+        let mut state = self.lock();
+        let rest = state.end - state.at;
+        if self.whole || rest < least.max(2) {
+            return None;
+        }
+        let middle = state.at + rest.div_ceil(2);
+        let given = middle..state.end;
+        state.end = middle;
+        Some(given)
+    }
+
+    /// Gives all of the rest away when the network was silent for `patience`, and ends the stream.
+    pub(super) fn take_over(&self, now: Instant, patience: Duration) -> Option<Range<u64>> {
+        let mut state = self.lock();
+        let silent = state
+            .listening
+            .map_or(Duration::ZERO, |since| now.duration_since(since));
+        if self.whole || state.at == state.end || silent < patience {
+            return None;
+        }
+        let given = state.at..state.end;
+        state.end = state.at;
+        self.revoked.cancel();
+        Some(given)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn as_f64(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn claimed_and_given_bytes_never_overlap() {
+        let piece = Piece::new(100..200, 0, false, &CancellationToken::new());
+        assert_eq!(piece.claim(30), (100, 30));
+        assert_eq!(piece.split(2), Some(165..200));
+        assert_eq!(piece.claim(1000), (130, 35));
+        assert_eq!(piece.claim(1000), (165, 0));
+        assert_eq!(piece.split(2), None);
+    }
+
+    #[tokio::test]
+    async fn a_whole_file_stream_gives_nothing_away() {
+        let piece = Piece::new(0..200, 0, true, &CancellationToken::new());
+        assert_eq!(piece.split(2), None);
+        assert_eq!(piece.take_over(Instant::now(), Duration::ZERO), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_silent_piece_is_taken_over() {
+        let piece = Piece::new(0..200, 0, false, &CancellationToken::new());
+        let patience = Duration::from_secs(2);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(piece.take_over(Instant::now(), patience), None);
+        piece.claim(10);
+        tokio::time::advance(Duration::from_mins(1)).await;
+        // It waits for the disk or the limit, so the network is not to blame.
+        assert_eq!(piece.take_over(Instant::now(), patience), None);
+        piece.listen(Instant::now());
+        assert!(!piece.revoked.is_cancelled());
+        tokio::time::advance(patience).await;
+        assert_eq!(piece.take_over(Instant::now(), patience), Some(10..200));
+        assert!(piece.revoked.is_cancelled());
+        assert!(piece.rest().is_empty());
+    }
+}

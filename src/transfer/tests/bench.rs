@@ -1,0 +1,300 @@
+//! Speed by hand over loopback: `cargo test --lib transfer::tests::bench -- --ignored --nocapture --test-threads 1`.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::super::hasher::ContentHasher;
+use super::super::{
+    Body, Engine, FileTask, Keeper, Opening, Options, Progress, RateLimiter, Source, SourceError,
+};
+use super::fixture::content;
+use crate::domain::{Digest, Failure, FailureCode, RangeSet, RepoPath};
+
+/// The content repeats a block of this many bytes.
+const BLOCK: usize = 8 << 20;
+
+/// Serves ranges: 16 bytes ask, then the bytes come; the connection stays open.
+fn serve(block: Bytes, latency: Duration, speed: Option<u64>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, block) = (stream.unwrap(), block.clone());
+            std::thread::spawn(move || {
+                let mut ask = [0; 16];
+                stream.set_nodelay(true).unwrap();
+                while stream.read_exact(&mut ask).is_ok() {
+                    let mut at = u64::from_le_bytes(ask[..8].try_into().unwrap());
+                    let end = u64::from_le_bytes(ask[8..].try_into().unwrap());
+                    std::thread::park_timeout(latency);
+                    let (start, first) = (Instant::now(), at);
+                    while at < end {
+                        let from = usize::try_from(at).unwrap() % BLOCK;
+                        let most = if speed.is_some() { 128 << 10 } else { 1 << 20 };
+                        let count = (BLOCK - from)
+                            .min(most)
+                            .min(usize::try_from(end - at).unwrap());
+                        if stream.write_all(&block[from..from + count]).is_err() {
+                            return;
+                        }
+                        at += count as u64;
+                        if let Some(speed) = speed {
+                            let due = Duration::from_micros((at - first) * 1_000_000 / speed);
+                            std::thread::park_timeout(due.saturating_sub(start.elapsed()));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[derive(Debug)]
+struct Loopback {
+    address: SocketAddr,
+    idle: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+struct LoopbackBody {
+    stream: Option<TcpStream>,
+    idle: Arc<Mutex<Vec<TcpStream>>>,
+    left: u64,
+    buffer: BytesMut,
+}
+
+fn broken(error: &std::io::Error) -> SourceError {
+    SourceError::transient(FailureCode::Network, error.to_string())
+}
+
+impl Source for Loopback {
+    fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
+        async move {
+            let idle = self.idle.lock().await.pop();
+            let mut stream = match idle {
+                Some(stream) => stream,
+                None => TcpStream::connect(self.address)
+                    .await
+                    .map_err(|e| broken(&e))?,
+            };
+            let ask = [range.start.to_le_bytes(), range.end.to_le_bytes()].concat();
+            stream.write_all(&ask).await.map_err(|e| broken(&e))?;
+            Ok(Box::new(LoopbackBody {
+                stream: Some(stream),
+                idle: Arc::clone(&self.idle),
+                left: range.end - range.start,
+                buffer: BytesMut::new(),
+            }) as Box<dyn Body>)
+        }
+        .boxed()
+    }
+}
+
+impl Body for LoopbackBody {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
+        async move {
+            let Some(stream) = &mut self.stream else {
+                return Ok(None);
+            };
+            self.buffer.reserve(256 << 10);
+            let count = stream
+                .read_buf(&mut self.buffer)
+                .await
+                .map_err(|e| broken(&e))?;
+            self.left -= count as u64;
+            if self.left == 0 {
+                self.idle.lock().await.extend(self.stream.take());
+            }
+            Ok((count > 0).then(|| self.buffer.split().freeze()))
+        }
+        .boxed()
+    }
+}
+
+struct Plain(tempfile::TempDir);
+
+impl Keeper for Plain {
+    fn open(&self, index: usize) -> BoxFuture<'_, Result<Opening, Failure>> {
+        let path = self.0.path().join(index.to_string());
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .unwrap();
+        let file = Arc::new(file);
+        async move {
+            Ok(Opening::Part {
+                file,
+                have: RangeSet::new(),
+            })
+        }
+        .boxed()
+    }
+
+    fn checkpoint(&self, _: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn finish(&self, _: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn may_write(&self) -> bool {
+        true
+    }
+}
+
+/// In memory where there is room for it: the engine is measured here, not the disk.
+fn folder() -> tempfile::TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.unwrap_or_else(|_| tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap())
+}
+
+fn digest(block: &[u8], size: u64) -> Digest {
+    let mut hasher = ContentHasher::new(&Digest::Sha256(String::new()), size);
+    let mut left = usize::try_from(size).unwrap();
+    while left > 0 {
+        let count = left.min(BLOCK);
+        hasher.update(&block[..count]);
+        left -= count;
+    }
+    Digest::parse(&hasher.finish()).unwrap()
+}
+
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.unwrap_or("").to_owned()
+}
+
+/// Seconds of one run.
+async fn fetch(options: Options, sizes: &[u64], latency: Duration, speed: Option<u64>) -> f64 {
+    let block = content(BLOCK, 7);
+    let address = serve(block.clone(), latency, speed);
+    let idle = Arc::new(Mutex::new(Vec::new()));
+    let mut known = std::collections::BTreeMap::new();
+    let task = |(index, size): (usize, &u64)| FileTask {
+        path: RepoPath::parse(&index.to_string()).unwrap(),
+        size: *size,
+        digest: known
+            .entry(*size)
+            .or_insert_with(|| digest(&block, *size))
+            .clone(),
+        source: Arc::new(Loopback {
+            address,
+            idle: Arc::clone(&idle),
+        }),
+    };
+    let tasks = sizes.iter().enumerate().map(task).collect();
+    let engine = Engine::new(options, Arc::new(RateLimiter::new(None)));
+    let keeper = Arc::new(Plain(folder()));
+    let start = Instant::now();
+    let run = engine.run(
+        tasks,
+        keeper,
+        Arc::new(Progress::new()),
+        CancellationToken::new(),
+    );
+    run.await.unwrap();
+    start.elapsed().as_secs_f64()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes gigabytes and measures; run by hand"]
+async fn one_file_of_two_gib_as_fast_as_it_comes() {
+    let size = 2_u64 << 30;
+    let block = content(BLOCK, 7);
+    let address = serve(block.clone(), Duration::ZERO, None);
+    // The yardstick: the same steps by one thread, one after the other.
+    let plain = tokio::task::spawn_blocking(move || {
+        let folder = folder();
+        let mut file = std::fs::File::create(folder.path().join("x")).unwrap();
+        let mut hasher = ContentHasher::new(&Digest::Sha256(String::new()), size);
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let start = Instant::now();
+        stream
+            .write_all(&[0_u64.to_le_bytes(), size.to_le_bytes()].concat())
+            .unwrap();
+        let mut buffer = vec![0; 1 << 20];
+        let mut parts = [0.0; 4];
+        for _ in 0..size >> 20 {
+            let lap = Instant::now();
+            stream.read_exact(&mut buffer).unwrap();
+            parts[0] += lap.elapsed().as_secs_f64();
+            let lap = Instant::now();
+            file.write_all(&buffer).unwrap();
+            parts[1] += lap.elapsed().as_secs_f64();
+            let lap = Instant::now();
+            hasher.update(&buffer);
+            parts[2] += lap.elapsed().as_secs_f64();
+        }
+        let lap = Instant::now();
+        file.sync_data().unwrap();
+        parts[3] += lap.elapsed().as_secs_f64();
+        (start.elapsed().as_secs_f64(), parts)
+    });
+    let (plain, parts) = plain.await.unwrap();
+    println!("yardstick {plain:.2} s (receive, write, hash, sync: {parts:.2?})");
+    for _ in 0..3 {
+        let seconds = fetch(Options::default(), &[size], Duration::ZERO, None).await;
+        println!(
+            "engine {seconds:.2} s = {:.2} x, {}",
+            seconds / plain,
+            peak_memory()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes gigabytes and measures; run by hand"]
+async fn sixteen_slow_connections_add_up() {
+    for initial_connections in [4, 16, 4, 16] {
+        let options = Options {
+            initial_connections,
+            ..Options::default()
+        };
+        let size = 1_u64 << 30;
+        let seconds = fetch(options, &[size], Duration::ZERO, Some(40_000_000)).await;
+        println!(
+            "1 GiB at 16 x 40 MB/s from {initial_connections} on: {seconds:.2} s, ideal 1.68 s, {}",
+            peak_memory()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures; run by hand"]
+async fn small_files_wait_for_the_network_only() {
+    for _ in 0..3 {
+        let latency = Duration::from_millis(30);
+        let seconds = fetch(Options::default(), &[50_000; 200], latency, None).await;
+        println!("200 x 50 KB at 30 ms: {seconds:.3} s, bound 0.375 s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes gigabytes and measures; run by hand"]
+async fn memory_stays_small_with_many_connections() {
+    let options = Options {
+        max_connections: 32,
+        initial_connections: 32,
+        ..Options::default()
+    };
+    let seconds = fetch(options, &[2 << 30], Duration::ZERO, None).await;
+    println!(
+        "2 GiB over 32 connections: {seconds:.2} s, {}",
+        peak_memory()
+    );
+}

@@ -1,0 +1,153 @@
+//! One part by itself: bytes are written once, hashed in order, and claimed only when synced.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use super::super::buffer::{Buffer, BufferPool};
+use super::super::keeper::FileTask;
+use super::super::part::{HashStep, Part};
+use super::fixture::{Act, Scripted, content, digest_of};
+use crate::domain::{RangeSet, RepoPath};
+
+const SIZE: usize = 1 << 20;
+
+struct Bench {
+    pool: Arc<BufferPool>,
+    part: Part,
+    file: Arc<File>,
+    content: bytes::Bytes,
+}
+
+impl Bench {
+    fn new(have: &RangeSet) -> Self {
+        let content = content(SIZE, 3);
+        let task = FileTask {
+            path: RepoPath::parse("a.bin").unwrap(),
+            size: SIZE as u64,
+            digest: digest_of(&content, false),
+            source: Scripted::new(content.clone(), |_, _| Act::Empty),
+        };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let part = Part::prepare(0, &task, Arc::clone(&file), have.clone()).unwrap();
+        Self {
+            pool: BufferPool::new(16, SIZE),
+            part,
+            file,
+            content,
+        }
+    }
+
+    async fn buffer(&self, from: usize, to: usize) -> Buffer {
+        let mut buffer = self.pool.take().await;
+        assert_eq!(buffer.fill(&self.content[from..to]), to - from);
+        buffer
+    }
+
+    async fn write(&self, from: usize, to: usize) -> u64 {
+        let buffer = self.buffer(from, to).await;
+        self.part.write(from as u64, buffer).unwrap().gained
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_here_are_not_written_again() {
+    let bench = Bench::new(&RangeSet::new());
+    assert_eq!(bench.write(1000, 2000).await, 1000);
+    let mut wrong = bench.pool.take().await;
+    wrong.fill(&[9; 3000]);
+    assert_eq!(bench.part.write(0, wrong).unwrap().gained, 2000);
+    let mut bytes = [0; 3000];
+    std::os::unix::fs::FileExt::read_exact_at(&*bench.file, &mut bytes, 0).unwrap();
+    assert_eq!(bytes[1000..2000], bench.content[1000..2000]);
+    assert!(
+        bytes[..1000]
+            .iter()
+            .chain(&bytes[2000..])
+            .all(|byte| *byte == 9)
+    );
+}
+
+#[tokio::test]
+async fn the_hash_is_right_in_any_order_of_writes() {
+    // In order and large (kept for the hasher), in order and small (hashed at once), and backwards (read back).
+    for step in [SIZE / 4, SIZE / 16] {
+        for backwards in [false, true] {
+            let bench = Bench::new(&RangeSet::new());
+            let mut starts: Vec<usize> = (0..SIZE).step_by(step).collect();
+            if backwards {
+                starts.reverse();
+            }
+            for from in starts {
+                bench.write(from, from + step).await;
+            }
+            let mut done = bench.part.hash_step(1).unwrap();
+            while done == HashStep::More {
+                done = bench.part.hash_step(1).unwrap();
+            }
+            let right = digest_of(&bench.content, false).to_string();
+            assert_eq!(done, HashStep::Complete(right));
+            assert_eq!(bench.part.hash_step(1).unwrap(), HashStep::Idle);
+        }
+    }
+}
+
+#[tokio::test]
+async fn hashing_stops_at_a_gap_and_goes_on_when_it_is_closed() {
+    let bench = Bench::new(&RangeSet::new());
+    bench.write(0, 1000).await;
+    bench.write(2000, SIZE).await;
+    assert_eq!(bench.part.hash_step(u64::MAX).unwrap(), HashStep::Idle);
+    assert!(!bench.part.hash_wanted());
+    bench.write(1000, 2000).await;
+    assert!(bench.part.hash_wanted());
+    let right = digest_of(&bench.content, false).to_string();
+    assert_eq!(
+        bench.part.hash_step(u64::MAX).unwrap(),
+        HashStep::Complete(right)
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_is_noticed() {
+    let bench = Bench::new(&RangeSet::new());
+    bench.write(SIZE / 2, SIZE).await;
+    bench.write(0, SIZE / 2).await;
+    assert!(bench.part.is_full_length().unwrap());
+    bench.file.set_len(SIZE as u64 - 1).unwrap();
+    assert!(!bench.part.is_full_length().unwrap());
+    let error = bench.part.hash_step(u64::MAX).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn only_synced_ranges_are_claimed_and_a_reset_takes_claims_back() {
+    let bench = Bench::new(&RangeSet::new());
+    bench.write(0, 1000).await;
+    assert_eq!(bench.part.take_synced(), None);
+    bench.part.sync().unwrap();
+    bench.write(1000, 2000).await;
+    assert_eq!(bench.part.dirty(), 1000);
+    assert_eq!(bench.part.take_synced().unwrap().to_string(), "0-1000");
+    assert_eq!(bench.part.take_synced(), None);
+    bench.part.reset();
+    assert!(bench.part.is_unrecorded());
+    assert_eq!(bench.part.take_synced(), Some(RangeSet::new()));
+}
+
+#[tokio::test]
+async fn reserving_space_leaves_the_length_alone() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let task = FileTask {
+        path: RepoPath::parse("a.bin").unwrap(),
+        size: 64 << 20,
+        digest: digest_of(b"", false),
+        source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
+    };
+    let claims: RangeSet = "0-1000".parse().unwrap();
+    let part = Part::prepare(0, &task, Arc::clone(&file), claims).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 0);
+    assert!(
+        part.have().is_empty(),
+        "nothing is there, whatever was claimed"
+    );
+}
