@@ -186,6 +186,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::config::{Config, Environment, Origin};
 
     #[test]
     fn the_grammar_holds_together() {
@@ -230,5 +231,33 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        let line = "modelhaul serve --db /q.db --cache-dir /c --endpoint https://h.test --offline --max-retries 3 \
+             --max-connections 4 --bandwidth-limit 5MB/s --template-dir /t --log warn --log-format json \
+             --listen 127.0.0.1:9 --admin-token-file /a --allowed-host a --allowed-host b";
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let environment = Environment::of([], "/home/u", "/w");
+        let config = Config::load(&cli.flags(), &environment).unwrap();
+        let command = Cli::command();
+        let serve = command.find_subcommand("serve").unwrap();
+        let longs: Vec<&str> = command
+            .get_arguments()
+            .chain(serve.get_arguments())
+            .filter_map(clap::Arg::get_long)
+            .collect();
+        let mut set = 0;
+        for setting in &config.settings {
+            if let Origin::Flag(name) = setting.origin {
+                assert!(longs.contains(&name), "--{name}");
+                set += 1;
+            }
+        }
+        assert_eq!(set, 13);
+        assert_eq!(config.serve.allowed_hosts, ["a", "b"]);
+        assert_eq!(config.manager.max_connections, 4);
+        assert_eq!(config.manager.bandwidth_limit, Some(5_000_000));
     }
 }

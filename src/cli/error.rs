@@ -40,15 +40,13 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => Exit::Configuration,
-            Self::Manager(error) => Exit::from(error),
-            Self::Server(ServerError::Bind { cause, .. }) => match cause.kind() {
-                io::ErrorKind::AddrInUse => Exit::Busy,
-                _ => Exit::Configuration,
-            },
-            Self::Server(ServerError::PublicWithoutToken { .. } | ServerError::BadHost { .. }) => {
-                Exit::Configuration
+            Self::Server(ServerError::Bind { cause, .. })
+                if cause.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Exit::Busy
             }
+            Self::Config(_) | Self::Server(_) => Exit::Configuration,
+            Self::Manager(error) => Exit::from(error),
             Self::Io { .. } => Exit::Failed,
             Self::Name(_) | Self::Usage(_) => Exit::Usage,
             Self::NobodyReads => Exit::Done,
@@ -68,13 +66,12 @@ impl CliError {
             return failure.code.as_str();
         }
         match self {
-            Self::Config(_) => "bad_configuration",
             Self::Server(ServerError::Bind { cause, .. })
                 if cause.kind() == io::ErrorKind::AddrInUse =>
             {
                 "address_in_use"
             }
-            Self::Server(_) => "bad_configuration",
+            Self::Config(_) | Self::Server(_) => "bad_configuration",
             Self::Manager(ManagerError::UnknownModel(_)) => "unknown_model",
             Self::Manager(ManagerError::UnknownJob(_)) => "unknown_job",
             Self::Manager(ManagerError::Conflict(_)) => "conflict",

@@ -25,6 +25,7 @@ mod retry;
 mod serve;
 mod status;
 mod wait;
+mod work;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use super::follow::{self, Followed};
 use super::output;
 use super::progress::Display;
 use super::registry;
+use super::work;
 use crate::config::parse_duration;
 use crate::domain::{JobId, ModelId, ModelStatus};
 use crate::manager::{UnifiedModelDownloadManager, WorkScope};
@@ -67,7 +68,6 @@ pub(crate) async fn run(context: &Context, args: &PullArgs) -> Result<Exit, CliE
 }
 
 /// Works on the job, or stands by while another process does, and follows the row in both cases.
-/// The answer says also whether this process held the lease at the end.
 async fn work_and_follow(
     context: &Context,
     manager: &UnifiedModelDownloadManager,
@@ -77,37 +77,22 @@ async fn work_and_follow(
     limit: Option<Duration>,
 ) -> Result<(Followed, bool), CliError> {
     let stop_work = CancellationToken::new();
-    let mut work = Box::pin(manager.run(WorkScope::Job(job), stop_work.clone()));
     let stop = context.shutdown.token();
-    let clock = context.clock.as_ref();
     let following = follow::follow(
         async || manager.wait(id, follow::LOOK).await,
         display,
-        clock,
+        context.clock.as_ref(),
         &stop,
         limit,
     );
-    let mut following = Box::pin(following);
-    let (followed, working) = tokio::select! {
-        followed = &mut following => (followed?, true),
-        worked = &mut work => {
-            // The worker may leave as soon as its job has ended; an error means that it never will.
-            worked?;
-            (following.await?, false)
-        }
-    };
-    if !working {
-        return Ok((followed, false));
-    }
-    let own = !matches!(followed, Followed::Ended(_)) && manager.ready().await.role == "holder";
-    stop_work.cancel();
-    context.shutdown.stop();
-    if let Some(worked) = context.shutdown.bounded(work).await {
-        worked?;
-    } else {
-        tracing::warn!("the worker did not stop in time; its last checkpoint counts");
-    }
-    Ok((followed, own))
+    work::beside(
+        &context.shutdown,
+        Box::pin(manager.run(WorkScope::Job(job), stop_work.clone())),
+        &stop_work,
+        Box::pin(following),
+        async || manager.ready().await.role == "holder",
+    )
+    .await
 }
 
 fn farewell(status: &ModelStatus, own: bool) -> String {

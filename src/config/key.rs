@@ -61,7 +61,7 @@ keys! {
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;
     ADMIN_TOKEN_FILE = "admin_token_file", Some("admin-token-file"), [];
-    ALLOWED_HOSTS = "allowed_hosts", Some("allowed-hosts"), [];
+    ALLOWED_HOSTS = "allowed_hosts", Some("allowed-host"), [];
     LOG = "log", Some("log"), ["MODELHAUL_LOG"];
     LOG_FORMAT = "log_format", Some("log-format"), [];
 }

@@ -70,8 +70,6 @@ pub struct ServeOptions {
 /// What the environment says about the terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TerminalOptions {
-    /// `NO_COLOR` is set.
-    pub no_color: bool,
     /// `TERM=dumb`, `CI` or `HF_HUB_DISABLE_PROGRESS_BARS`: no bars, even on a terminal.
     pub plain: bool,
 }
@@ -147,12 +145,7 @@ impl Config {
             manager,
             serve,
             log,
-            terminal: TerminalOptions {
-                no_color: environment
-                    .get("NO_COLOR")?
-                    .is_some_and(|set| !set.is_empty()),
-                plain,
-            },
+            terminal: TerminalOptions { plain },
             settings: resolver.settings,
             file: resolver.file_path,
             warnings,

@@ -317,8 +317,19 @@ fn numbers_and_switches_have_the_meaning_of_the_field() {
             .manager
             .offline
     );
-    assert!(load(&[("NO_COLOR", "1")]).unwrap().terminal.no_color);
-    assert!(!load(&[("NO_COLOR", "")]).unwrap().terminal.no_color);
+    for (name, value, plain) in [
+        ("CI", "true", true),
+        ("TERM", "dumb", true),
+        ("TERM", "xterm", false),
+        ("HF_HUB_DISABLE_PROGRESS_BARS", "1", true),
+        ("HF_HUB_DISABLE_PROGRESS_BARS", "0", false),
+    ] {
+        assert_eq!(
+            load(&[(name, value)]).unwrap().terminal.plain,
+            plain,
+            "{name}={value}"
+        );
+    }
 }
 
 #[test]
