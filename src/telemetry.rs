@@ -131,12 +131,13 @@ impl Write for Lines {
         let line = line(event, self.json);
         let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let print = || io::stderr().lock().write_all(line.as_bytes());
-        bar.map_or_else(print, |bar| bar.suspend(print))?;
+        // A log that nobody can read must not stop the work: an error here would end in a panic of the subscriber.
+        drop(bar.map_or_else(print, |bar| bar.suspend(print)));
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

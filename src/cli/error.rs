@@ -45,9 +45,17 @@ impl CliError {
             {
                 Exit::Busy
             }
+            Self::Config(ConfigError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                Exit::Disk
+            }
             Self::Config(_) | Self::Server(_) => Exit::Configuration,
             Self::Manager(error) => Exit::from(error),
-            Self::Io { .. } => Exit::Failed,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Disk,
+                _ => Exit::Failed,
+            },
             Self::Name(_) | Self::Usage(_) => Exit::Usage,
             Self::NobodyReads => Exit::Done,
             Self::Ended(failure) => failure.code.into(),

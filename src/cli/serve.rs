@@ -19,7 +19,9 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     let server = Server::bind(options, manager.clone())?;
     // Scripts wait for exactly this line: the port may have been chosen by the system.
     let address = server.local_addr();
-    output::line(&format!("listening on http://{address}"))?;
+    if let Err(error) = output::line(&format!("listening on http://{address}")) {
+        tracing::warn!(%error, "the address could not be announced");
+    }
     tracing::info!(
         %address,
         database = %context.config.manager.database.display(),
