@@ -121,7 +121,7 @@ mod tests {
             "ä/é%#?",
             "..x",
             "a/...",
-            "x:y",
+            "xy:z",
         ] {
             assert!(RepoPath::parse(good).is_ok(), "{good:?}");
         }

@@ -65,12 +65,17 @@ impl UnifiedModelDownloadManager {
         };
         let parts = self.context.store.parts_of(model.key).await?;
         let keys: Vec<i64> = parts.iter().map(|part| part.file_key).collect();
-        self.context
+        let forgotten = self
+            .context
             .store
             .forget_parts(&keys, self.clock.now())
             .await?;
+        let named: HashSet<String> = parts
+            .into_iter()
+            .filter(|part| forgotten.contains(&part.file_key))
+            .map(|part| part.part_name)
+            .collect();
         let (cache, repo) = (Arc::clone(&self.context.cache), repo_id.clone());
-        let named: HashSet<String> = parts.into_iter().map(|part| part.part_name).collect();
         let swept = crate::queue::blocking(move || {
             let mut swept = (0, 0);
             for (part, bytes) in cache.list_parts(&repo)? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::keeper::{FileKeeper, KeptFile};
-use super::plan::Plan;
+use super::plan::{self, Plan};
 use super::run::{Run, Stop};
 use super::source::HubSource;
 use crate::cache::CacheError;
@@ -29,49 +29,68 @@ pub(crate) async fn what_is_missing(
             .collect()
     })
     .await?;
-    let mut groups: HashMap<&Digest, Vec<FileRow>> = HashMap::new();
-    let (mut here, mut newly_here, mut present_bytes) = (0, Vec::new(), 0);
-    let mut counted = HashSet::new();
-    for row in &plan.rows {
-        if present.contains(&row.file.digest) {
-            here += 1;
-            present_bytes += if counted.insert(&row.file.digest) {
-                row.file.size
-            } else {
-                0
-            };
-            newly_here.extend((row.state != FileState::Done).then_some(row.key));
-        } else {
-            groups
-                .entry(&row.file.digest)
-                .or_default()
-                .push(row.clone());
-        }
+    let (here, absent): (Vec<&FileRow>, Vec<&FileRow>) = plan
+        .rows
+        .iter()
+        .partition(|row| present.contains(&row.file.digest));
+    let is_done = |row: &FileRow| row.state == FileState::Done;
+    let newly_here: Vec<i64> = here
+        .iter()
+        .filter(|row| !is_done(row))
+        .map(|row| row.key)
+        .collect();
+    let vanished: Vec<i64> = absent
+        .iter()
+        .filter(|row| is_done(row))
+        .map(|row| row.key)
+        .collect();
+    let (store, clock) = (&run.context.store, &run.context.clock);
+    if !newly_here.is_empty() {
+        let started = clock.monotonic();
+        run.renewed(
+            started,
+            store
+                .mark_present(run.claim, &newly_here, clock.now())
+                .await,
+        )?;
     }
-    run.live.files_done.store(here, Ordering::Relaxed);
+    if !vanished.is_empty() {
+        let started = clock.monotonic();
+        run.renewed(
+            started,
+            store.mark_missing(run.claim, &vanished, clock.now()).await,
+        )?;
+    }
+    let present_bytes = plan::bytes_of(here.iter().copied());
+    let missing = by_blob(absent);
+    let in_parts: u64 = missing.iter().map(|rows| rows[0].ranges.len()).sum();
+    run.live
+        .files_done
+        .store(here.len() as u64, Ordering::Relaxed);
     run.live
         .present_bytes
         .store(present_bytes, Ordering::Relaxed);
-    let parts: u64 = groups
-        .values()
-        .filter_map(|rows| rows.first())
-        .map(|row| row.ranges.len())
-        .sum();
     run.live
         .reused_bytes
-        .store(present_bytes + parts, Ordering::Relaxed);
-    if !newly_here.is_empty() {
-        let started = run.context.clock.monotonic();
-        let marked = run
-            .context
-            .store
-            .mark_present(run.claim, &newly_here, run.context.clock.now())
-            .await;
-        run.renewed(started, marked)?;
-    }
-    let mut missing: Vec<Vec<FileRow>> = groups.into_values().collect();
-    missing.sort_by(|a, b| a[0].file.path.cmp(&b[0].file.path));
+        .store(present_bytes + in_parts, Ordering::Relaxed);
     Ok(missing)
+}
+
+/// Groups rows that share a blob, the one that knows most of a part first; the groups in the order of their paths.
+fn by_blob(rows: Vec<&FileRow>) -> Vec<Vec<FileRow>> {
+    let mut groups: HashMap<&Digest, Vec<FileRow>> = HashMap::new();
+    for row in rows {
+        groups
+            .entry(&row.file.digest)
+            .or_default()
+            .push(row.clone());
+    }
+    let mut groups: Vec<Vec<FileRow>> = groups.into_values().collect();
+    for group in &mut groups {
+        group.sort_by_key(|row| std::cmp::Reverse(row.ranges.len()));
+    }
+    groups.sort_by(|a, b| a[0].file.path.cmp(&b[0].file.path));
+    groups
 }
 
 /// Fetches the missing blobs, verified and published.

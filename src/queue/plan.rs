@@ -29,9 +29,9 @@ impl Plan {
 }
 
 /// Bytes of all files of a plan; a blob that two paths share counts once.
-pub(crate) fn bytes_of(rows: &[FileRow]) -> u64 {
+pub(crate) fn bytes_of<'a>(rows: impl IntoIterator<Item = &'a FileRow>) -> u64 {
     let mut seen = HashSet::new();
-    rows.iter()
+    rows.into_iter()
         .filter(|row| seen.insert(&row.file.digest))
         .map(|row| row.file.size)
         .sum()

@@ -8,7 +8,7 @@ use super::convert::{json, ms, signed, signed_opt};
 use super::rows::{all, select_models};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{Model, ModelId, NewModel, Origin, Readiness};
+use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness};
 
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,7 +272,7 @@ impl<'a> ReadyColumns<'a> {
         Ok(Self {
             commit: readiness
                 .and_then(|ready| ready.commit.as_ref())
-                .map(|commit| commit.as_str()),
+                .map(CommitHash::as_str),
             bytes: readiness
                 .map(|ready| signed(ready.bytes, "the size of the model"))
                 .transpose()?,

@@ -81,6 +81,14 @@ fn write_options(path: &Path) -> SqliteConnectOptions {
         .thread_name(|id| format!("sqlx-sqlite-worker-{id}"))
 }
 
+/// A connection that never waits for a lock.
+pub(super) async fn impatient(path: &Path) -> Result<SqliteConnection> {
+    Ok(write_options(path)
+        .busy_timeout(Duration::ZERO)
+        .connect()
+        .await?)
+}
+
 async fn pool(max: u32, min: u32, options: SqliteConnectOptions) -> Result<SqlitePool> {
     Ok(SqlitePoolOptions::new()
         .max_connections(max)
@@ -111,6 +119,15 @@ fn make_private(path: &Path) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    if let Some(kind) = network_file_system(folder) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "`{}` is on a network file system ({kind}); use a folder on a local disk",
+                folder.display()
+            ),
+        ));
+    }
     if !folder.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
@@ -145,6 +162,33 @@ fn make_private(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The WAL is shared memory: on a file system that several hosts share it corrupts the database.
+#[cfg(target_os = "linux")]
+fn network_file_system(folder: &Path) -> Option<&'static str> {
+    let facts = rustix::fs::statfs(folder).ok()?;
+    // `f_type` differs in width and sign between targets; the numbers have 32 bits.
+    let kind = u32::try_from(i128::from(facts.f_type) & 0xffff_ffff).ok()?;
+    network_kind(kind)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn network_file_system(_folder: &Path) -> Option<&'static str> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+const fn network_kind(kind: u32) -> Option<&'static str> {
+    match kind {
+        0x6969 => Some("NFS"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+        0x00c3_6400 => Some("Ceph"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x0bd0_0bd0 => Some("Lustre"),
+        0x4750_4653 => Some("GPFS"),
+        _ => None,
+    }
 }
 
 /// Brings the tables up to date under the write lock.
@@ -268,6 +312,15 @@ async fn assert_durable(connection: &mut SqliteConnection, path: &Path) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn network_file_systems_are_known_by_number() {
+        assert_eq!(network_kind(0x6969), Some("NFS"));
+        assert_eq!(network_kind(0xef53), None, "ext4");
+        assert_eq!(network_kind(0x0102_1994), None, "tmpfs");
+        assert_eq!(network_file_system(&std::env::temp_dir()), None);
+    }
 
     #[test]
     fn versions_compare_by_number() {

@@ -3,6 +3,7 @@
 //! Pruning goes 500 rows at a time, so that no worker's report waits long for the write lock.
 
 use chrono::{DateTime, Utc};
+use sqlx::{Connection as _, Row as _};
 
 use super::convert::ms;
 use super::{Result, Store};
@@ -58,9 +59,16 @@ impl Store {
         self.inner.watch.data_version().await
     }
 
-    /// Copies the WAL into the file and cuts it; `false` when a reader was in the way, then try later.
+    /// Copies the WAL into the file and cuts it; `false` when someone was in the way, then try later.
     pub(crate) async fn checkpoint_wal(&self) -> Result<bool> {
-        self.writer().checkpoint().await
+        // A connection of its own that waits for nobody: waiting for a reader, it would hold the write lock.
+        let mut connection = super::open::impatient(self.path()).await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut connection)
+            .await?;
+        let busy: i64 = row.try_get(0)?;
+        connection.close().await?;
+        Ok(busy == 0)
     }
 
     /// Commits a row, for a readiness probe: an error means that the database cannot be written.

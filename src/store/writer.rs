@@ -4,9 +4,9 @@
 //! reset's error is dropped: on a full disk such a write says "done" and is not. So a write that returns rows is read
 //! to its end, and these types offer no other way.
 
+use sqlx::Transaction;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
-use sqlx::{Row as _, Transaction};
 
 use super::Result;
 use super::reader::Question;
@@ -38,15 +38,6 @@ impl Writer {
         Ok(Tx {
             inner: self.pool.begin_with("BEGIN IMMEDIATE").await?,
         })
-    }
-
-    /// Copies the WAL into the file and cuts it; answers whether no reader was in the way.
-    pub(super) async fn checkpoint(&self) -> Result<bool> {
-        let rows = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_all(&self.pool)
-            .await?;
-        let busy: i64 = rows.first().map_or(Ok(1), |row| row.try_get(0))?;
-        Ok(busy == 0)
     }
 
     pub(super) async fn close(&self) {

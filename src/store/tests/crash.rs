@@ -85,9 +85,8 @@ async fn on_a_full_disk_each_acknowledged_row_is_there_and_no_other() {
         .fetch_one(bench.store.writer().pool())
         .await
         .unwrap();
-    let mut limit = "PRAGMA max_page_count = ".to_owned();
-    limit.push_str(&(pages + 8).to_string());
-    sqlx::query(sqlx::AssertSqlSafe(limit))
+    let limit = format!("PRAGMA max_page_count = {}", pages + 8);
+    sqlx::query(super::unchecked(limit))
         .execute(bench.store.writer().pool())
         .await
         .unwrap();

@@ -7,6 +7,7 @@ mod lease;
 mod models;
 mod opening;
 mod queue;
+mod random;
 mod schema;
 mod upkeep;
 
@@ -95,6 +96,15 @@ impl Bench {
             .await
             .unwrap()
     }
+}
+
+/// SQL that a test puts together.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no input from outside reaches a test"
+)]
+pub(super) fn unchecked(sql: String) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(sql)
 }
 
 /// `seconds` after the tests' beginning of time.

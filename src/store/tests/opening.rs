@@ -125,7 +125,7 @@ async fn connections_are_set_as_promised() {
         ("SELECT trusted_schema FROM pragma_trusted_schema", "0"),
         ("SELECT journal_mode FROM pragma_journal_mode", "wal"),
     ] {
-        let text: String = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        let text: String = sqlx::query_scalar(super::unchecked(format!(
             "SELECT CAST(({question}) AS TEXT)"
         )))
         .fetch_one(bench.store.writer().pool())

@@ -189,7 +189,7 @@ async fn claim_and_status_use_their_indexes() {
             .collect();
         assert!(!of_part.is_empty(), "no statement has `{part}`");
         for statement in of_part {
-            let question = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let question = super::unchecked(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(question)
                 .fetch_all(bench.store.reader().pool())
                 .await

@@ -161,3 +161,63 @@ async fn pruning_keeps_so_many_ended_jobs_and_no_more() {
         10
     );
 }
+
+#[tokio::test]
+async fn pruning_keeps_files_that_are_complete_partial_or_of_a_job() {
+    const DAY: i64 = 86_400;
+    let bench = Bench::new().await;
+    let (claimed, rows) = bench.planned("a").await;
+    let token = claimed.claim.lease_token;
+    let point = super::checkpoint(&rows[0], "0-40", token);
+    bench
+        .store
+        .progress(claimed.claim, &ProgressUpdate::default(), &[point], at(3))
+        .await
+        .unwrap();
+    bench
+        .store
+        .set_plan(
+            claimed.claim,
+            &super::commit('2'),
+            &[super::file("c", 1, 'c')],
+            at(4),
+        )
+        .await
+        .unwrap();
+    while bench.store.prune(at(90 * DAY)).await.unwrap() > 0 {}
+    let left = bench
+        .store
+        .files_of(claimed.model.key, &super::commit('1'))
+        .await
+        .unwrap();
+    assert_eq!(
+        left.iter().map(|row| row.key).collect::<Vec<_>>(),
+        [rows[0].key],
+        "the part keeps its row"
+    );
+    assert_eq!(
+        bench
+            .store
+            .files_of_job(claimed.job.key)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_checkpoint_waits_for_nobody() {
+    let bench = Bench::new().await;
+    let mut reader = bench.shell().await;
+    reader
+        .execute("BEGIN; SELECT count(*) FROM models")
+        .await
+        .unwrap();
+    bench.model("a").await;
+    let start = std::time::Instant::now();
+    assert!(!bench.store.checkpoint_wal().await.unwrap());
+    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    reader.execute("COMMIT").await.unwrap();
+    assert!(bench.store.checkpoint_wal().await.unwrap());
+}
