@@ -139,6 +139,7 @@ mod tests {
             (9, "disk_full storage"),
             (75, "cache_locked lease_lost"),
             (7, "released"),
+            (33, "cleared"),
             (1, "unsafe_path handler_missing handler_failed internal"),
         ]
         .into_iter()

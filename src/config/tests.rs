@@ -303,7 +303,7 @@ fn numbers_and_switches_have_the_meaning_of_the_field() {
     assert_eq!(manager.download_timeout, Duration::from_secs(10));
     assert_eq!(setting(&config, "download_timeout").origin, Origin::Default);
     assert_eq!(manager.metadata_timeout, Duration::from_secs(30));
-    assert_eq!(manager.max_retries, 5);
+    assert_eq!(manager.max_retries, 10);
     assert!(manager.offline && manager.downloads_disabled);
     assert_eq!(
         setting(&config, "offline").origin,

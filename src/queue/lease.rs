@@ -234,7 +234,7 @@ mod tests {
         clock.advance(Duration::from_millis(13_999));
         assert!(trust.holds());
         trust.renewed(Duration::from_secs(10));
-        clock.advance(Duration::from_secs(10));
+        clock.advance(Duration::from_millis(10_001));
         assert!(!trust.holds(), "counted from the start of the renewal");
         trust.renewed(clock.monotonic());
         assert!(trust.holds());
