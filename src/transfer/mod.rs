@@ -7,11 +7,13 @@
 
 mod buffer;
 mod disk;
+mod dispatch;
 mod engine;
 mod error;
 mod hasher;
 mod keeper;
 mod limiter;
+mod opening;
 mod options;
 mod part;
 mod piece;
@@ -25,6 +27,7 @@ mod stop;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub(crate) use engine::Engine;
 pub(crate) use error::{SourceError, SourceErrorKind, TransferError};

@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) max_connections: usize,
     /// Connections at the start; grows while the total speed grows.
     pub(crate) initial_connections: usize,
-    /// Most big files that are open at once; at least 1.
+    /// Big files that are worked on at once while they have ranges to give; at least 1.
     pub(crate) file_concurrency: usize,
     /// Files up to this size are fetched by one request.
     pub(crate) small_file: u64,

@@ -90,10 +90,10 @@ impl Part {
         let have = have.clipped(task.size.min(length));
         if task.size >= PREALLOCATE && have.len() < task.size {
             // The length stays what was written: a reserved part never looks complete.
-            match rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size) {
-                Err(error @ (Errno::NOSPC | Errno::DQUOT)) => return Err(error.into()),
-                // Anything else only means that this file system cannot reserve.
-                Ok(()) | Err(_) => {}
+            let reserved = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size);
+            // Any other error only means that this file system cannot reserve.
+            if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
+                return Err(error.into());
             }
         }
         Ok(Self {
@@ -128,11 +128,6 @@ impl Part {
     /// Bytes written since the last sync began.
     pub(super) fn dirty(&self) -> u64 {
         self.lock().dirty
-    }
-
-    /// The digest the content must have.
-    pub(super) fn digest(&self) -> &Digest {
-        &self.digest
     }
 
     /// Writes the bytes that are not here yet. Blocks.

@@ -26,6 +26,7 @@ struct State {
     start: u64,
     at: u64,
     end: u64,
+    asked: Instant,
     first_byte: Option<Instant>,
     /// Since when the stream waits for the network; none while it waits for disk or limit.
     listening: Option<Instant>,
@@ -47,6 +48,7 @@ impl Piece {
                 start: range.start,
                 at: range.start,
                 end: range.end,
+                asked: Instant::now(),
                 first_byte: None,
                 listening: Some(Instant::now()),
             }),
@@ -82,6 +84,14 @@ impl Piece {
     /// Whether a byte has come.
     pub(super) fn is_warm(&self) -> bool {
         self.lock().first_byte.is_some()
+    }
+
+    /// Whether the first byte took longer than all the others: more such requests cost no bandwidth.
+    pub(super) fn waited_most(&self, now: Instant) -> bool {
+        let state = self.lock();
+        state
+            .first_byte
+            .is_some_and(|first| first.duration_since(state.asked) > now.duration_since(first))
     }
 
     /// Seconds that the rest takes at the speed so far; `None` before the first byte.
