@@ -107,9 +107,9 @@ impl LiveJob {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that came over the network in this attempt.
-    pub(crate) fn received(&self) -> u64 {
-        self.transfer.snapshot().received
+    /// New bytes that this attempt brought to the disk.
+    pub(crate) fn written(&self) -> u64 {
+        self.transfer.snapshot().written
     }
 
     /// The numbers now. Bytes only go up, also when a file must be fetched again.

@@ -62,7 +62,7 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
         }
         return Ok(Ended::Settled);
     };
-    let progressed = run.live.received() > 0;
+    let progressed = run.live.written() > 0;
     match run
         .context
         .options

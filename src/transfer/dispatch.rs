@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +18,10 @@ impl Run {
     /// Gives work to every connection that may run.
     pub(super) fn dispatch(&mut self) {
         let now = Instant::now();
+        // What is received ahead of the frontier comes to the hasher at once, so that much lag is no lag.
+        let ahead = self.pace.longest(&self.options) * self.ramp.target() as u64;
+        let lag = self.options.hash_lag.max(2 * ahead);
+        self.shared.hash_lag.store(lag, Ordering::Relaxed);
         if self.hold_until.is_some_and(|until| now < until) {
             return;
         }
@@ -45,7 +50,8 @@ impl Run {
                 if slot.hash.is_some() || (idle_only && !slot.streams.is_empty()) {
                     continue;
                 }
-                let size = piece_size(slot.plan.unassigned(), self.ramp.target(), &self.options);
+                let size = piece_size(slot.plan.unassigned(), self.ramp.target(), &self.options)
+                    .min(self.pace.longest(&self.options));
                 if let Some(piece) = slot.next_piece(now, size, &self.stop) {
                     return Some((index, piece));
                 }
@@ -106,6 +112,10 @@ impl Run {
         let slot = &mut self.slots[index];
         slot.forget(&ended.piece);
         let rest = ended.piece.rest();
+        // Short pieces say little about speed.
+        if !small && let Some(shown) = ended.piece.shown(now) {
+            self.pace.learn(shown);
+        }
         match ended.result {
             Ok(()) => {
                 if small || ended.piece.waited_most(now) {

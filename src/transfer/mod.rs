@@ -15,6 +15,7 @@ mod keeper;
 mod limiter;
 mod opening;
 mod options;
+mod pace;
 mod part;
 mod piece;
 mod progress;

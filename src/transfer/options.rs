@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) buffer_size: usize,
     /// Bytes of all buffers together; buffers get smaller when there are many connections.
     pub(crate) buffer_total: usize,
+    /// Received bytes that may wait for the hasher before the file's streams pause; more with many connections.
+    pub(crate) hash_lag: u64,
     /// How often received data is synced and recorded, and the longest that bytes stay in a buffer.
     pub(crate) checkpoint_interval: Duration,
     /// Written bytes after which a sync starts early, so that the last one is short.
@@ -68,6 +70,7 @@ impl Default for Options {
             takeover_after: Duration::from_secs(2),
             buffer_size: 1 << 20,
             buffer_total: 16 << 20,
+            hash_lag: 64 << 20,
             checkpoint_interval: Duration::from_millis(500),
             writeback_bytes: 64 << 20,
             stall_timeout: Duration::from_secs(10),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Shown;
+
 /// A range on its way.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -92,6 +94,17 @@ impl Piece {
         state
             .first_byte
             .is_some_and(|first| first.duration_since(state.asked) > now.duration_since(first))
+    }
+
+    /// What the piece shows about waiting and speed; `None` before the first byte.
+    pub(super) fn shown(&self, now: Instant) -> Option<Shown> {
+        let state = self.lock();
+        let first = state.first_byte?;
+        let seconds = now.duration_since(first).as_secs_f64().max(1e-4);
+        Some(Shown {
+            wait: first.duration_since(state.asked).as_secs_f64(),
+            speed: as_f64(state.at - state.start) / seconds,
+        })
     }
 
     /// Seconds that the rest takes at the speed so far; `None` before the first byte.

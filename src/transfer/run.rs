@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use super::error::TransferError;
 use super::keeper::{FileTask, Keeper};
 use super::limiter::RateLimiter;
 use super::options::Options;
+use super::pace::Pace;
 use super::part::Part;
 use super::progress::Progress;
 use super::ramp::Ramp;
@@ -70,6 +72,7 @@ pub(super) struct Run {
     checkpoint_due: Instant,
     hashed: mpsc::UnboundedReceiver<Hashed>,
     pub(super) ramp: Ramp,
+    pub(super) pace: Pace,
     /// No request before this: the server asked for it.
     pub(super) hold_until: Option<Instant>,
     pub(super) stop: CancellationToken,
@@ -88,6 +91,7 @@ impl Run {
         let bytes = options.buffer_bytes();
         let count = (options.buffer_total / bytes.max(1)).max(2 * options.max_connections) + 4;
         let shared = Shared {
+            hash_lag: Arc::new(AtomicU64::new(options.hash_lag)),
             options: Arc::clone(&options),
             limiter,
             buffers: BufferPool::new(count, bytes),
@@ -97,6 +101,7 @@ impl Run {
         let small = |index: &usize| files[*index].size <= options.small_file;
         let (few, many) = (0..files.len()).partition(small);
         Self {
+            pace: Pace::default(),
             ramp: Ramp::new(options.initial_connections, options.max_connections),
             checkpoint_due: Instant::now() + options.checkpoint_interval,
             options,
