@@ -39,7 +39,7 @@ pub(super) enum Told {
     Finished(Vec<usize>, Result<Vec<usize>, Failure>),
 }
 
-/// An [`Opening`] whose part is ready.
+/// An opening whose part is ready.
 pub(super) enum Opened {
     Present,
     Later,
