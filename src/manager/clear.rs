@@ -5,11 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Cleared, Result, UnifiedModelDownloadManager};
-use crate::cache::CacheError;
-use crate::domain::{JobId, Model, ModelId, Origin};
+use crate::cache::{Cache, CacheError};
+use crate::domain::{JobId, Model, ModelId, Origin, RepoId};
 
-/// How long a worker of this process may take to let go of a cleared job before its parts are looked at.
+/// How long a worker may take to let go of a cleared job and of its parts.
 const LET_GO: Duration = Duration::from_secs(3);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What one look at the parts brought.
+#[derive(Debug, Default)]
+struct Swept {
+    parts: u64,
+    bytes: u64,
+    locked: u64,
+}
 
 impl UnifiedModelDownloadManager {
     /// Removes a stuck claim, queue entry and failed status of the model, so that `start` works again.
@@ -51,7 +61,7 @@ impl UnifiedModelDownloadManager {
     async fn let_go(&self, jobs: &[JobId]) {
         let gone = async {
             while jobs.iter().any(|job| self.context.live.get(*job).is_some()) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(LOOK).await;
             }
         };
         if tokio::time::timeout(LET_GO, gone).await.is_err() {
@@ -76,20 +86,41 @@ impl UnifiedModelDownloadManager {
             .map(|part| part.part_name)
             .collect();
         let (cache, repo) = (Arc::clone(&self.context.cache), repo_id.clone());
-        let swept = crate::queue::blocking(move || {
-            let mut swept = (0, 0);
-            for (part, bytes) in cache.list_parts(&repo)? {
-                // A part whose blob another program works on is left alone.
-                if named.contains(part.as_str()) && cache.try_lock(&repo, part.digest())?.is_some()
-                {
-                    cache.delete_part(&repo, &part)?;
-                    swept = (swept.0 + 1, swept.1 + bytes);
-                }
+        let named = Arc::new(named);
+        let patience = tokio::time::Instant::now() + LET_GO;
+        loop {
+            let (cache, repo, named) = (Arc::clone(&cache), repo.clone(), Arc::clone(&named));
+            let swept = crate::queue::blocking(move || sweep(&cache, &repo, &named));
+            let swept = swept.await?.map_err(|error| error.failure())?;
+            cleared.parts_deleted += swept.parts;
+            cleared.bytes_deleted += swept.bytes;
+            // A worker in another process notices within a second that its job was cleared.
+            if swept.locked == 0 || tokio::time::Instant::now() >= patience {
+                return Ok(());
             }
-            Ok(swept)
-        });
-        let swept = swept.await?.map_err(|error: CacheError| error.failure())?;
-        (cleared.parts_deleted, cleared.bytes_deleted) = swept;
-        Ok(())
+            tokio::time::sleep(LOOK).await;
+        }
     }
+}
+
+/// Deletes the named parts, except those whose blob someone works on.
+fn sweep(
+    cache: &Cache,
+    repo: &RepoId,
+    named: &HashSet<String>,
+) -> std::result::Result<Swept, CacheError> {
+    let mut swept = Swept::default();
+    for (part, bytes) in cache.list_parts(repo)? {
+        if !named.contains(part.as_str()) {
+            continue;
+        }
+        if let Some(_lock) = cache.try_lock(repo, part.digest())? {
+            cache.delete_part(repo, &part)?;
+            swept.parts += 1;
+            swept.bytes += bytes;
+        } else {
+            swept.locked += 1;
+        }
+    }
+    Ok(swept)
 }

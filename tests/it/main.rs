@@ -8,4 +8,5 @@
 
 mod floors;
 mod practice_hub;
+mod queue;
 mod support;
