@@ -40,7 +40,7 @@ fn a_hundred_equal_starts_make_one_job() {
     sandbox.run(&["resume", "--queue"]).ok();
     service.wait_completed("me/model");
     assert_whole(&sandbox, &hub, &spec);
-    assert_eq!(hub.bytes_sent("me/model/big.bin"), 2 * MIB, "1.0 times");
+    assert_eq!(hub.counters().cdn_bytes, 2 * MIB, "1.0 times");
 }
 
 #[test]

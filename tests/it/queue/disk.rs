@@ -142,6 +142,32 @@ fn a_full_disk_under_the_database_refuses_what_it_cannot_keep() {
     service.stop();
 }
 
+#[test]
+fn a_full_disk_under_the_database_holds_a_download_up_and_does_not_end_it() {
+    let spec = one_big(ID, 24 * MIB);
+    let hub = hub(4 * MIB, [spec.clone()]);
+    let mut sandbox = Sandbox::with(&hub);
+    let Some(disk) = Small::mount(sandbox.path("data"), 4 * MIB) else {
+        return;
+    };
+    let database = disk.path().join("modelhaul.db");
+    sandbox.set_env("MODELHAUL_DB", &database.display().to_string());
+    let service = sandbox.serve();
+    begin(&service, ID);
+    service.wait_bytes(ID, 5 * MIB);
+    let ballast = fill(&disk);
+    wait_for(LONG, "a write is refused", || {
+        holds(service.logs().contains("the disk that holds the database is full"))
+    });
+    fs::remove_file(ballast).unwrap();
+    service.wait_completed(ID);
+    let commit = hub.head(ID, "main").unwrap();
+    sandbox.assert_snapshot(&spec, &commit);
+    let sent = hub.counters().cdn_bytes;
+    assert!(sent <= 24 * MIB + 4 * MIB * 3, "{sent}");
+    service.stop();
+}
+
 /// Takes all the room that is left.
 fn fill(disk: &Small) -> PathBuf {
     use std::io::Write as _;

@@ -73,11 +73,11 @@ pub(super) fn as_admin(
     service.http().request(method, path, &headers, body)
 }
 
-/// What the database knows to be on disk, by path.
+/// What the database knows to be on disk, by repository and path.
 pub(super) fn saved(sandbox: &Sandbox) -> BTreeMap<String, Vec<Range<u64>>> {
     let rows = sandbox
         .db()
-        .rows("SELECT path, size, state, ranges FROM files");
+        .rows("SELECT repo_id || '/' || path AS path, size, state, ranges FROM files JOIN models USING (model_key)");
     let ranges = |row: &Value| -> Vec<Range<u64>> {
         if row["state"] == "done" {
             return vec![Range {
@@ -118,9 +118,7 @@ pub(super) fn assert_not_fetched_again(
         let Some((path, asked)) = asked(&record).filter(|_| record.number > since) else {
             continue;
         };
-        let path = saved.keys().find(|known| path.ends_with(*known));
-        let known = path.map_or(&[][..], |path| &saved[path]);
-        for range in known {
+        for range in saved.get(&path).into_iter().flatten() {
             assert!(
                 asked.end <= range.start || asked.start >= range.end,
                 "{asked:?} of {path:?} was asked for, but {range:?} was on disk: {record:?}"
