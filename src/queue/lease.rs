@@ -121,11 +121,7 @@ impl Lease {
     }
 
     /// Beats once; `false` when the lease is lost. Takes the lock too, if the lease was won without it.
-    pub(crate) async fn renew(
-        &self,
-        store: &Store,
-        clock: &dyn Clock,
-    ) -> Result<bool, StoreError> {
+    pub(crate) async fn renew(&self, store: &Store, clock: &dyn Clock) -> Result<bool, StoreError> {
         let started = clock.monotonic();
         if !store.renew(self.token, clock.now()).await? {
             self.trust.revoke();

@@ -73,11 +73,7 @@ fn killed_again_and_again(spec: &RepoSpec, rate: u64, thresholds: &[u64]) {
 fn thresholds(kills: usize, short: u64, long: u64) -> Vec<u64> {
     let mut dice = Dice::new();
     let life = |n: usize| {
-        if n % 7 == 6 {
-            long
-        } else {
-            dice.below(short)
-        }
+        if n % 7 == 6 { long } else { dice.below(short) }
     };
     (0..kills).map(life).collect()
 }

@@ -22,7 +22,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Does {
     Succeed,
     Panic,
-    Refuse { retryable: bool },
+    Refuse {
+        retryable: bool,
+    },
     /// Returns when it is told to stop.
     Obey,
     /// Never returns.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
+use std::path::Path;
 
 use modelhaul::testing::{HubConfig, PracticeHub, Recorded, RepoSpec, Settings};
 use serde_json::{Value, json};
@@ -135,6 +136,13 @@ fn asked(record: &Recorded) -> Option<(String, Range<u64>)> {
         object,
         start.parse().unwrap()..end.parse::<u64>().unwrap() + 1,
     ))
+}
+
+/// Whether a name in `blobs` is that of an unfinished file.
+pub(super) fn is_part(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|kind| kind == "part")
 }
 
 /// Checks that the download is whole, and that no part, no running row and no used-up retry is left.

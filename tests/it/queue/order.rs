@@ -25,10 +25,16 @@ fn models_come_one_at_a_time_by_priority_and_then_in_the_order_of_asking() {
         "SELECT m.model_id AS id, a.started_at_ms AS began, a.ended_at_ms AS ended FROM attempts a
            JOIN jobs j USING (job_key) JOIN models m USING (model_key) ORDER BY a.started_at_ms",
     );
-    let order: Vec<_> = attempts.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let order: Vec<_> = attempts
+        .iter()
+        .map(|row| row["id"].as_str().unwrap())
+        .collect();
     assert_eq!(order, ["me/c", "me/a", "me/b", "me/d"]);
     for pair in attempts.windows(2) {
-        assert!(pair[0]["ended"].as_i64() <= pair[1]["began"].as_i64(), "{pair:?}");
+        assert!(
+            pair[0]["ended"].as_i64() <= pair[1]["began"].as_i64(),
+            "{pair:?}"
+        );
     }
     // The hub saw the same: no model was asked for before the one before it was done.
     let mut seen: Vec<String> = Vec::new();

@@ -18,7 +18,10 @@ fn hasty(retries: &str) -> (PracticeHub, Sandbox, RepoSpec) {
     let mut sandbox = Sandbox::with(&hub)
         .env("HF_DOWNLOAD_MAX_RETRIES", retries)
         .env("MODELHAUL_MAX_CONNECTIONS", "1");
-    configure(&mut sandbox, "backoff = 1\nbackoff_max = 5\ndownload_timeout = 1\n");
+    configure(
+        &mut sandbox,
+        "backoff = 1\nbackoff_max = 5\ndownload_timeout = 1\n",
+    );
     (hub, sandbox, spec)
 }
 
@@ -30,7 +33,11 @@ fn wait_waiting(service: &Service, reason: &str) -> Value {
     });
     assert_eq!(status["waiting"]["reason"], reason, "{status:#}");
     assert_eq!(status["status"], "downloading");
-    let until: DateTime<Utc> = status["waiting"]["until"].as_str().unwrap().parse().unwrap();
+    let until: DateTime<Utc> = status["waiting"]["until"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     let since: DateTime<Utc> = status["timestamps"]["updated_at"]
         .as_str()
         .unwrap()
@@ -85,7 +92,10 @@ fn tries_without_a_new_byte_are_bounded_and_the_failure_says_what_happened() {
     let failed = service.wait_status(ID, "failed", |status| status["state"] == "failed");
     let error = &failed["error"];
     assert_eq!(error["code"], "server_error", "{error:#}");
-    assert!(error["message"].as_str().unwrap().contains("big.bin"), "{error:#}");
+    assert!(
+        error["message"].as_str().unwrap().contains("big.bin"),
+        "{error:#}"
+    );
     // The first try brought the small file and does not count.
     assert_eq!(failed["attempt"], 3);
     assert_eq!(failed["status"], "not_started");

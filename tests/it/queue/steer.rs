@@ -5,8 +5,8 @@ use serde_json::json;
 use modelhaul::testing::{Fault, Misdeed, PracticeHub, RepoSpec};
 
 use super::kit::{
-    MIB, as_admin, assert_not_fetched_again, assert_whole, begin, hub, newest, one_big, saved,
-    saved_bytes, start,
+    MIB, as_admin, assert_not_fetched_again, assert_whole, begin, hub, is_part, newest, one_big,
+    saved, saved_bytes, start,
 };
 use crate::support::{SHORT, Sandbox, Service, holds, wait_for};
 
@@ -106,7 +106,14 @@ fn a_paused_job_keeps_its_bytes_and_goes_on_when_resumed() {
 fn a_paused_queue_stands_still_and_goes_on_when_resumed() {
     let (hub, sandbox, service, spec) = running(24 * MIB, 8 * MIB);
     let queue = "/api/v1/queue";
-    as_admin(&sandbox, &service, "PATCH", queue, Some(&json!({"paused": true}))).ok();
+    as_admin(
+        &sandbox,
+        &service,
+        "PATCH",
+        queue,
+        Some(&json!({"paused": true})),
+    )
+    .ok();
     service.wait_status(ID, "paused", |status| status["state"] == "paused");
     quiet(&hub);
     let (before, since) = (saved(&sandbox), newest(&hub));
@@ -142,18 +149,22 @@ fn a_running_job_is_cleared_and_can_be_started_again() {
 fn purged(clear: impl Fn(&Sandbox, &Service)) {
     let (hub, sandbox, service, spec) = running(24 * MIB, 8 * MIB);
     wait_for(SHORT, "the small file is finished", || {
-        holds(sandbox.blobs(ID).iter().any(|name| !name.ends_with(".part")))
+        holds(sandbox.blobs(ID).iter().any(|name| !is_part(name)))
     });
     clear(&sandbox, &service);
     quiet(&hub);
     let blobs = sandbox.blobs(ID);
     assert_eq!(blobs.len(), 1, "the finished blob stays: {blobs:?}");
-    assert!(!blobs[0].ends_with(".part"), "{blobs:?}");
+    assert!(!is_part(&blobs[0]), "{blobs:?}");
     assert_eq!(service.status(ID)["status"], "not_started");
     start(&service, ID);
     service.wait_completed(ID);
     assert_whole(&sandbox, &hub, &spec);
-    assert_eq!(hub.requests_for("me/model/config.json").len(), 2, "hub and cache");
+    assert_eq!(
+        hub.requests_for("me/model/config.json").len(),
+        2,
+        "hub and cache"
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::kit::{
-    MIB, assert_not_fetched_again, assert_whole, begin, hub, newest, one_big, saved, saved_bytes,
+    MIB, assert_not_fetched_again, assert_whole, begin, hub, is_part, newest, one_big, saved,
+    saved_bytes,
 };
 use crate::support::{Db, LONG, SHORT, Sandbox, Service, holds, wait_for};
 
@@ -31,14 +32,18 @@ fn wait_holder(db: &Db, service: &Service, timeout: Duration) {
 
 /// Freezes the process at a moment when it has no transaction open, since then the whole database would stand still.
 fn freeze(db: &Db, service: &Service) {
-    wait_for(LONG, "the process stands still outside of a transaction", || {
-        service.sigstop();
-        let free = db.try_execute_soon("UPDATE settings SET probe = probe + 1");
-        if free.is_err() {
-            service.sigcont();
-        }
-        free.ok()
-    });
+    wait_for(
+        LONG,
+        "the process stands still outside of a transaction",
+        || {
+            service.sigstop();
+            let free = db.try_execute_soon("UPDATE settings SET probe = probe + 1");
+            if free.is_err() {
+                service.sigcont();
+            }
+            free.ok()
+        },
+    );
 }
 
 /// Makes the database with the shortest lease that it allows.
@@ -125,7 +130,11 @@ fn a_holder_that_hangs_is_replaced_and_changes_nothing_when_it_wakes() {
     wait_for(SHORT, "the second one has the lock too", || {
         holds(db.value("SELECT locked FROM lease") == 1)
     });
-    assert!(before == (rows(&db), facts(&sandbox.cache())), "{}", first.logs());
+    assert!(
+        before == (rows(&db), facts(&sandbox.cache())),
+        "{}",
+        first.logs()
+    );
     assert!(hub.total_bytes_sent() < sent + MIB);
     assert_whole(&sandbox, &hub, &spec);
 
@@ -154,14 +163,16 @@ fn a_holder_that_wakes_in_the_middle_stands_by_and_takes_over_in_turn() {
     let at = second.wait_bytes("me/model", 16 * MIB);
     assert_not_fetched_again(&hub, since, &before);
     first.sigcont();
-    wait_for(SHORT, "the worker gets the lock in the middle of its job", || {
-        holds(db.value("SELECT locked FROM lease") == 1)
-    });
+    wait_for(
+        SHORT,
+        "the worker gets the lock in the middle of its job",
+        || holds(db.value("SELECT locked FROM lease") == 1),
+    );
     assert_eq!(holder(&db), Some(second.pid()));
     let now = second.status("me/model");
     assert_eq!(now["attempt"], at["attempt"], "the job went on undisturbed");
     let parts = sandbox.blobs("me/model");
-    let parts = parts.iter().filter(|name| name.ends_with(".part"));
+    let parts = parts.iter().filter(|name| is_part(name));
     assert_eq!(parts.count(), 1);
 
     second.kill9();
