@@ -164,7 +164,7 @@ impl Scheduler {
                         return;
                     }
                     Err(error) if lease.trust.holds() => {
-                        tracing::warn!(%error, "The lease cannot be renewed.")
+                        tracing::warn!(%error, "The lease cannot be renewed.");
                     }
                     Err(error) => {
                         tracing::warn!(%error, lease.token, "The lease ran out.");

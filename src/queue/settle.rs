@@ -30,7 +30,7 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
-                tracing::warn!(%error, job.id = %run.job.id, "The outcome cannot be written.")
+                tracing::warn!(%error, job.id = %run.job.id, "The outcome cannot be written.");
             }
         }
         if !run.trust.holds()
