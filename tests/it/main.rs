@@ -6,7 +6,10 @@
     reason = "in a test a panic is the message, and what was left out is printed"
 )]
 
+mod api;
 mod floors;
 mod practice_hub;
+mod python;
 mod queue;
 mod support;
+mod world;
