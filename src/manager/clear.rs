@@ -4,22 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cleared, Result, UnifiedModelDownloadManager};
-use crate::cache::{Cache, CacheError};
-use crate::domain::{JobId, Model, ModelId, Origin, RepoId};
+use super::{Cleared, ManagerError, UnifiedModelDownloadManager};
+use crate::cache::{Cache, CacheError, PartName};
+use crate::domain::{Digest, JobId, Model, ModelId, Origin, RepoId};
 
-/// How long a worker may take to let go of a cleared job and of its parts.
+/// How long a worker of this process may take to let go of a cleared job before its parts are looked at.
 const LET_GO: Duration = Duration::from_secs(3);
-/// How often it is looked whether it has.
+/// The time between two looks.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// What one look at the parts brought.
-#[derive(Debug, Default)]
-struct Swept {
-    parts: u64,
-    bytes: u64,
-    locked: u64,
-}
 
 impl UnifiedModelDownloadManager {
     /// Removes a stuck claim, queue entry and failed status of the model, so that `start` works again.
@@ -28,7 +20,7 @@ impl UnifiedModelDownloadManager {
     ///
     /// # Errors
     /// [`super::ManagerError::UnknownModel`].
-    pub async fn clear(&self, model_id: &ModelId, purge: bool) -> Result<Cleared> {
+    pub async fn clear(&self, model_id: &ModelId, purge: bool) -> Result<Cleared, ManagerError> {
         let model = self.model(model_id).await?;
         let store = &self.context.store;
         let now = self.clock.now();
@@ -69,58 +61,95 @@ impl UnifiedModelDownloadManager {
         }
     }
 
-    async fn purge(&self, model: &Model, cleared: &mut Cleared) -> Result<()> {
+    async fn purge(&self, model: &Model, cleared: &mut Cleared) -> Result<(), ManagerError> {
         let Origin::Hub { repo_id, .. } = &model.spec.origin else {
             return Ok(());
         };
-        let parts = self.context.store.parts_of(model.key).await?;
-        let keys: Vec<i64> = parts.iter().map(|part| part.file_key).collect();
-        let forgotten = self
-            .context
-            .store
-            .forget_parts(&keys, self.clock.now())
-            .await?;
-        let named: HashSet<String> = parts
-            .into_iter()
-            .filter(|part| forgotten.contains(&part.file_key))
-            .map(|part| part.part_name)
-            .collect();
+        let store = &self.context.store;
+        let own = store.parts_of(model.key).await?;
+        let keys: Vec<i64> = own.iter().map(|part| part.file_key).collect();
+        let others = store.all_parts().await?.into_iter();
+        let mut mark = Mark {
+            others: others
+                .filter(|part| !keys.contains(&part.file_key))
+                .map(|part| part.part_name)
+                .collect(),
+            named: own.into_iter().map(|part| part.part_name).collect(),
+            digests: HashSet::new(),
+        };
+        for id in &cleared.jobs {
+            if let Some(job) = store.job(*id).await? {
+                let rows = store.files_of_job(job.key).await?.into_iter();
+                mark.digests.extend(rows.map(|row| row.file.digest));
+            }
+        }
+        let mark = Arc::new(mark);
+        store.forget_parts(&keys, self.clock.now()).await?;
         let (cache, repo) = (Arc::clone(&self.context.cache), repo_id.clone());
-        let named = Arc::new(named);
-        let patience = tokio::time::Instant::now() + LET_GO;
+        let give_up = tokio::time::sleep(LET_GO);
+        tokio::pin!(give_up);
         loop {
-            let (cache, repo, named) = (Arc::clone(&cache), repo.clone(), Arc::clone(&named));
-            let swept = crate::queue::blocking(move || sweep(&cache, &repo, &named));
-            let swept = swept.await?.map_err(|error| error.failure())?;
+            let (cache, repo, mark) = (Arc::clone(&cache), repo.clone(), Arc::clone(&mark));
+            let swept = crate::queue::blocking(move || sweep(&cache, &repo, &mark)).await?;
+            let swept = swept.map_err(|error| error.failure())?;
             cleared.parts_deleted += swept.parts;
             cleared.bytes_deleted += swept.bytes;
-            // A worker in another process notices within a second that its job was cleared.
-            if swept.locked == 0 || tokio::time::Instant::now() >= patience {
+            // The stopped worker's last write may still hold a lock for a moment.
+            if swept.locked == 0 {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = &mut give_up => {
+                    tracing::warn!(parts = swept.locked, "Another program works on parts of a cleared model; they stay.");
+                    return Ok(());
+                }
+            }
         }
     }
 }
 
-/// Deletes the named parts, except those whose blob someone works on.
-fn sweep(
-    cache: &Cache,
-    repo: &RepoId,
-    named: &HashSet<String>,
-) -> std::result::Result<Swept, CacheError> {
+/// Which parts go.
+#[derive(Debug)]
+struct Mark {
+    /// Those that rows of the model name.
+    named: HashSet<String>,
+    /// Those that rows of other models name: they stay.
+    others: HashSet<String>,
+    /// What the cleared jobs wanted: a part that nobody names yet was born without a checkpoint.
+    digests: HashSet<Digest>,
+}
+
+impl Mark {
+    fn means(&self, part: &PartName) -> bool {
+        let name = part.as_str();
+        !self.others.contains(name)
+            && (self.named.contains(name) || self.digests.contains(part.digest()))
+    }
+}
+
+/// What one look at the parts brought.
+#[derive(Debug, Default)]
+struct Swept {
+    parts: u64,
+    bytes: u64,
+    locked: u64,
+}
+
+/// Deletes the parts that are meant, but none whose blob another program works on.
+fn sweep(cache: &Cache, repo: &RepoId, mark: &Mark) -> Result<Swept, CacheError> {
     let mut swept = Swept::default();
     for (part, bytes) in cache.list_parts(repo)? {
-        if !named.contains(part.as_str()) {
+        if !mark.means(&part) {
             continue;
         }
-        if let Some(_lock) = cache.try_lock(repo, part.digest())? {
-            cache.delete_part(repo, &part)?;
-            swept.parts += 1;
-            swept.bytes += bytes;
-        } else {
+        let Some(_lock) = cache.try_lock(repo, part.digest())? else {
             swept.locked += 1;
-        }
+            continue;
+        };
+        cache.delete_part(repo, &part)?;
+        swept.parts += 1;
+        swept.bytes += bytes;
     }
     Ok(swept)
 }

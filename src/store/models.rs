@@ -173,6 +173,14 @@ impl Store {
             same_files,
         ))
         .await?;
+        if !same_files {
+            // The plans of the old selection prove nothing about the new one.
+            tx.exec(sqlx::query!(
+                "DELETE FROM files WHERE model_key = ?1",
+                before.key
+            ))
+            .await?;
+        }
         let stored = by_id(&mut tx, &model.model_id)
             .await?
             .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;

@@ -88,6 +88,14 @@ impl Store {
             job_key
         ))
         .await?;
+        // Rows of an earlier plan would be taken for files that this one needs.
+        tx.exec(sqlx::query!(
+            "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
+                AND job_key IS NOT ?1",
+            job_key,
+            commit
+        ))
+        .await?;
         tx.exec(sqlx::query!(
             "UPDATE jobs SET commit_sha = ?2, files_total = p.files, files_done = p.files_done,
                     bytes_total = p.bytes, bytes_done = p.bytes_done, bytes_reused = min(bytes_reused, p.bytes_done)

@@ -7,7 +7,10 @@
 )]
 
 mod api;
+mod cli;
 mod floors;
+mod hostile;
+mod memory;
 mod practice_hub;
 mod python;
 mod queue;
