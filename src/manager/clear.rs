@@ -68,13 +68,16 @@ impl UnifiedModelDownloadManager {
         let store = &self.context.store;
         let own = store.parts_of(model.key).await?;
         let keys: Vec<i64> = own.iter().map(|part| part.file_key).collect();
+        // Rows of a job that was started again meanwhile are not forgotten, and their parts stay.
+        let forgotten = store.forget_parts(&keys, self.clock.now()).await?;
         let others = store.all_parts().await?.into_iter();
         let mut mark = Mark {
-            others: others
-                .filter(|part| !keys.contains(&part.file_key))
+            others: others.map(|part| part.part_name).collect(),
+            named: own
+                .into_iter()
+                .filter(|part| forgotten.contains(&part.file_key))
                 .map(|part| part.part_name)
                 .collect(),
-            named: own.into_iter().map(|part| part.part_name).collect(),
             digests: HashSet::new(),
         };
         for id in &cleared.jobs {
@@ -84,7 +87,6 @@ impl UnifiedModelDownloadManager {
             }
         }
         let mark = Arc::new(mark);
-        store.forget_parts(&keys, self.clock.now()).await?;
         let (cache, repo) = (Arc::clone(&self.context.cache), repo_id.clone());
         let give_up = tokio::time::sleep(LET_GO);
         tokio::pin!(give_up);
