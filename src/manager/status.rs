@@ -82,6 +82,8 @@ impl UnifiedModelDownloadManager {
     pub(super) async fn status_of(&self, model: &Model) -> Result<ModelStatus> {
         let store = &self.context.store;
         let job = store.last_job(model.key).await?;
+        // Read after the job: one commit ends both, so a completed job is never shown with the model from before.
+        let model = &store.model_by_key(model.key).await?.unwrap_or_else(|| model.clone());
         let presence = self.context.presence(model).await?;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
         let status = match (active, presence.complete) {
