@@ -249,9 +249,13 @@ class Run:
 
 
 def warm(size):
-    """Touches and frees memory: a virtual machine may have handed its free memory back to the host."""
+    """Touches and frees memory, so that the page cache finds pages that the machine has.
+
+    A virtual machine hands free memory back to its host, and a write into such memory costs eight times as much. What
+    the run needs is not enough: the kernel gives out other free pages than those that were touched last.
+    """
     available = int(re.search(r"MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1]) << 10
-    length = min(size + size // 2 + 512 * MIB, available * 7 // 10)
+    length = min(max(2 * size, 8192 * MIB), available * 6 // 10)
     with mmap.mmap(-1, length) as memory:
         for page in range(0, length, 4096):
             memory[page] = 1
