@@ -24,7 +24,7 @@ fn globs(criterion: &mut Criterion) {
         "*a*a*a*a*a*b",
     ] {
         group.bench_function(pattern, |bencher| {
-            bencher.iter(|| matching(black_box(pattern), &names))
+            bencher.iter(|| matching(black_box(pattern), &names));
         });
     }
     group.finish();
@@ -36,7 +36,7 @@ fn plans(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         let everything = Planner::new(count, &[], &[]);
         group.bench_function(BenchmarkId::new("everything", count), |bencher| {
-            bencher.iter(|| everything.plan())
+            bencher.iter(|| everything.plan());
         });
         let some = Planner::new(
             count,
@@ -44,7 +44,7 @@ fn plans(criterion: &mut Criterion) {
             &["onnx/*", "*-00007*", "*.bin"],
         );
         group.bench_function(BenchmarkId::new("patterns", count), |bencher| {
-            bencher.iter(|| some.plan())
+            bencher.iter(|| some.plan());
         });
     }
     group.finish();
@@ -66,20 +66,20 @@ fn fill(step: u64) -> RangeSet {
 fn ranges(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ranges");
     group.bench_function("1 GiB in buffers of 512 KiB from 16 places", |bencher| {
-        bencher.iter(|| fill(black_box(512 << 10)))
+        bencher.iter(|| fill(black_box(512 << 10)));
     });
     let set: RangeSet = (0..64_u64)
         .map(|n| n << 25..(n << 25) + (10 << 20))
         .collect();
     let text = set.to_string();
     group.bench_function("64 ranges to text", |bencher| {
-        bencher.iter(|| black_box(&set).to_string())
+        bencher.iter(|| black_box(&set).to_string());
     });
     group.bench_function("64 ranges from text", |bencher| {
-        bencher.iter(|| black_box(&text).parse::<RangeSet>())
+        bencher.iter(|| black_box(&text).parse::<RangeSet>());
     });
     group.bench_function("gaps of 64 ranges", |bencher| {
-        bencher.iter(|| black_box(&set).gaps(4 << 30))
+        bencher.iter(|| black_box(&set).gaps(4 << 30));
     });
     group.finish();
 }
@@ -94,20 +94,20 @@ fn hashes(criterion: &mut Criterion) {
     let sha256 = || {
         bytes
             .chunks(512 << 10)
-            .fold(Sha256::new(), |hash, chunk| hash.chain_update(chunk))
+            .fold(Sha256::new(), Sha256::chain_update)
             .finalize()
     };
     group.bench_function("sha256 in buffers of 512 KiB", |bencher| {
-        bencher.iter(sha256)
+        bencher.iter(sha256);
     });
     let sha1 = || {
         bytes
             .chunks(512 << 10)
-            .fold(Sha1::new(), |hash, chunk| hash.chain_update(chunk))
+            .fold(Sha1::new(), Sha1::chain_update)
             .finalize()
     };
     group.bench_function("git sha1 in buffers of 512 KiB", |bencher| {
-        bencher.iter(sha1)
+        bencher.iter(sha1);
     });
     group.finish();
 }

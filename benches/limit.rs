@@ -14,12 +14,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
-const BUFFER: usize = 1 << 20;
+/// Small enough to be still in the processor's cache when it is hashed.
+const BUFFER: usize = 256 << 10;
 /// Files up to this size are one request, and are hashed and synced by all threads.
 const SMALL: u64 = 1 << 20;
 /// Bytes after which `one-pass` starts to write back.
@@ -139,18 +141,12 @@ fn one_pass(want: &Wanted, file: &File) -> anyhow::Result<()> {
             if at - noted >= WRITE_BACK {
                 noted = at;
                 // A full queue means that a sync is due anyway.
-                drop(written.try_send(()));
+                let _full = written.try_send(());
             }
         }
         drop((full, written));
-        std::hint::black_box(
-            hashing
-                .join()
-                .map_err(|_| anyhow!("the hashing thread broke"))?,
-        );
-        syncing
-            .join()
-            .map_err(|_| anyhow!("the syncing thread broke"))??;
+        std::hint::black_box(joined(hashing)?);
+        joined(syncing)??;
         Ok(file.sync_data()?)
     })
 }
@@ -210,18 +206,14 @@ fn receive(wanted: &[Wanted], files: &[File], connections: usize) -> anyhow::Res
             }
         };
         let workers: Vec<_> = (0..connections).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a receiving thread broke"))?
-        })
+        workers.into_iter().try_for_each(|worker| joined(worker)?)
     })
 }
 
 /// Hashes and syncs: big files one after the other, small ones with all threads.
 fn finish(wanted: &[Wanted], files: &[File], threads: usize) -> anyhow::Result<()> {
     let one = |file: &File| -> anyhow::Result<()> {
-        let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; BUFFER / 4], 0);
+        let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; BUFFER], 0);
         loop {
             let count = file.read_at(&mut buffer, at)?;
             if count == 0 {
@@ -248,11 +240,7 @@ fn finish(wanted: &[Wanted], files: &[File], threads: usize) -> anyhow::Result<(
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .map_err(|_| anyhow!("a syncing thread broke"))?
-        })
+        workers.into_iter().try_for_each(|worker| joined(worker)?)
     })
 }
 
@@ -342,6 +330,13 @@ impl Connections {
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
                 .collect(),
         ))
+    }
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> anyhow::Result<T> {
+    match thread.join() {
+        Ok(value) => Ok(value),
+        Err(_panic) => bail!("a thread broke"),
     }
 }
 
