@@ -412,9 +412,10 @@ def table(name, workload, results):
             job = statistics.median(ours)
             versus = f", {job / limit:.2f} x the limit" if limit else ""
             best = f"; the best peer takes {min(safe) / job:.2f} x as long" if safe else ""
-            lines += ["", f"modelhaul from accepted to completed job: {job:.2f} s{versus}{best}. {workload.target}."]
+            lines += ["", f"modelhaul from accepted to completed job: {job:.2f} s{versus}{best}."
+                      + (f" {workload.target[0].upper()}{workload.target[1:]}." if workload.target else "")]
         elif workload.target:
-            lines += ["", f"{workload.target}."]
+            lines += ["", f"{workload.target[0].upper()}{workload.target[1:]}."]
     for peer, runs in results.items():
         for run in runs:
             if isinstance(run, str):
