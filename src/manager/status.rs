@@ -82,8 +82,8 @@ impl UnifiedModelDownloadManager {
     pub(super) async fn status_of(&self, model: &Model) -> Result<ModelStatus> {
         let store = &self.context.store;
         let job = store.last_job(model.key).await?;
-        // Read after the job: one commit ends both, so a completed job is never shown with the model from before.
-        let model = &store.model_by_key(model.key).await?.unwrap_or_else(|| model.clone());
+        // Read after the job: a job that is seen as completed has left its readiness here.
+        let model = &self.model(model.id()).await?;
         let presence = self.context.presence(model).await?;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
         let status = match (active, presence.complete) {
@@ -243,11 +243,8 @@ fn finish(shown: &mut ProgressStatus) {
     let Some(total) = shown.bytes_total else {
         return;
     };
-    let tenths = if total == 0 {
-        1000
-    } else {
-        shown.bytes_downloaded.min(total).saturating_mul(1000) / total
-    };
+    let here = shown.bytes_downloaded.min(total);
+    let tenths = here.saturating_mul(1000).checked_div(total).unwrap_or(1000);
     shown.percent = u32::try_from(tenths)
         .ok()
         .map(|tenths| f64::from(tenths) / 10.0);
