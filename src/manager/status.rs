@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::{Result, UnifiedModelDownloadManager};
 use crate::domain::{
-    CacheStatus, Job, JobState, Model, ModelId, ModelStatus, ProgressStatus, QueueEntry,
-    QueueStatus, QueueSummary, Status, Timestamps, WaitReason, Waiting,
+    CacheStatus, Job, JobId, JobState, Model, ModelId, ModelStatus, Phase, ProgressStatus,
+    QueueEntry, QueueStatus, QueueSummary, Status, Timestamps, WaitReason, Waiting,
 };
-use crate::queue::Presence;
+use crate::queue::{Numbers, Presence};
 
 /// The longest queue that is shown.
 const LONGEST_QUEUE: u32 = 1000;
@@ -33,6 +33,7 @@ impl UnifiedModelDownloadManager {
     pub async fn get_queue_status(&self) -> Result<QueueStatus> {
         let store = &self.context.store;
         let settings = store.settings().await?;
+        let live = self.live_numbers();
         let mut position = 0;
         let mut queue = Vec::new();
         for job in store.active_jobs(LONGEST_QUEUE).await? {
@@ -42,11 +43,11 @@ impl UnifiedModelDownloadManager {
                 job_id: job.id,
                 model_id: job.model_id.clone(),
                 state: self.shown_state(&job, settings.paused),
-                phase: self.phase(&job),
+                phase: phase(&job, live.as_ref()),
                 waiting: self.waiting(&job),
                 queue_position: (!running).then_some(position),
                 attempt: job.attempt,
-                progress: self.progress(&job, None),
+                progress: self.progress(&job, live.as_ref(), None),
                 enqueued_at: job.enqueued_at,
             });
         }
@@ -81,6 +82,7 @@ impl UnifiedModelDownloadManager {
 
     pub(super) async fn status_of(&self, model: &Model) -> Result<ModelStatus> {
         let store = &self.context.store;
+        let live = self.live_numbers();
         let job = store.last_job(model.key).await?;
         // Read after the job: a job that is seen as completed has left its readiness here.
         let model = &self.model(model.id()).await?;
@@ -106,7 +108,7 @@ impl UnifiedModelDownloadManager {
             _ => None,
         };
         let progress = match &job {
-            Some(job) => self.progress(job, Some((model, &presence))),
+            Some(job) => self.progress(job, live.as_ref(), Some((model, &presence))),
             None => resting_progress(model, &presence),
         };
         Ok(ModelStatus {
@@ -114,7 +116,7 @@ impl UnifiedModelDownloadManager {
             kind: model.spec.kind,
             status,
             state,
-            phase: job.as_ref().and_then(|job| self.phase(job)),
+            phase: job.as_ref().and_then(|job| phase(job, live.as_ref())),
             waiting: job.as_ref().and_then(|job| self.waiting(job)),
             queue_position,
             job_id: job.as_ref().map(|job| job.id),
@@ -166,17 +168,19 @@ impl UnifiedModelDownloadManager {
         })
     }
 
-    fn phase(&self, job: &Job) -> Option<crate::domain::Phase> {
-        let live = self
-            .context
-            .live
-            .get(job.id)
-            .and_then(|live| live.numbers(self.clock.as_ref()).phase);
-        live.or(job.phase)
-            .filter(|_| job.state == JobState::Running)
+    /// The numbers of the job that runs here, and whose they are. To be taken before the rows are read: a job that
+    /// ends in between would else be shown as running with the older numbers of its row.
+    fn live_numbers(&self) -> Option<(JobId, Numbers)> {
+        let live = self.context.live.current()?;
+        Some((live.id, live.numbers(self.clock.as_ref())))
     }
 
-    fn progress(&self, job: &Job, at_rest: Option<(&Model, &Presence)>) -> ProgressStatus {
+    fn progress(
+        &self,
+        job: &Job,
+        live: Option<&(JobId, Numbers)>,
+        at_rest: Option<(&Model, &Presence)>,
+    ) -> ProgressStatus {
         if job.state == JobState::Completed
             && let Some((model, presence)) = at_rest
         {
@@ -196,9 +200,8 @@ impl UnifiedModelDownloadManager {
             estimated: false,
         };
         let running = job.state == JobState::Running;
-        if running && let Some(live) = self.context.live.get(job.id) {
-            let numbers = live.numbers(self.clock.as_ref());
-            shown.current_file = numbers.current_file.or(shown.current_file);
+        if running && let Some(numbers) = numbers_of(job, live) {
+            shown.current_file = numbers.current_file.clone().or(shown.current_file);
             shown.files_downloaded = numbers.files_done.max(shown.files_downloaded);
             shown.bytes_downloaded = numbers.bytes_done.max(shown.bytes_downloaded);
             shown.bytes_reused = numbers.bytes_reused;
@@ -215,6 +218,18 @@ impl UnifiedModelDownloadManager {
         finish(&mut shown);
         shown
     }
+}
+
+fn numbers_of<'l>(job: &Job, live: Option<&'l (JobId, Numbers)>) -> Option<&'l Numbers> {
+    live.filter(|(id, _)| *id == job.id)
+        .map(|(_, numbers)| numbers)
+}
+
+fn phase(job: &Job, live: Option<&(JobId, Numbers)>) -> Option<Phase> {
+    numbers_of(job, live)
+        .and_then(|numbers| numbers.phase)
+        .or(job.phase)
+        .filter(|_| job.state == JobState::Running)
 }
 
 /// Progress of a model for which nothing is under way: all or nothing.

@@ -45,6 +45,13 @@ impl Live {
         *self.slot() = None;
     }
 
+    /// The job that runs in this process now.
+    ///
+    /// Taken before a row is read, its numbers are never older than the row's.
+    pub(crate) fn current(&self) -> Option<Arc<LiveJob>> {
+        self.slot().clone()
+    }
+
     /// The job that runs in this process, if it is this one.
     pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
         self.slot()

@@ -30,6 +30,7 @@ mod tests;
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use live::Numbers;
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use scheduler::{Role, Scheduler};
