@@ -47,7 +47,7 @@ impl UnifiedModelDownloadManager {
                 waiting: self.waiting(&job),
                 queue_position: (!running).then_some(position),
                 attempt: job.attempt,
-                progress: self.progress(&job, live.as_ref(), None),
+                progress: progress(&job, live.as_ref(), None),
                 enqueued_at: job.enqueued_at,
             });
         }
@@ -108,7 +108,7 @@ impl UnifiedModelDownloadManager {
             _ => None,
         };
         let progress = match &job {
-            Some(job) => self.progress(job, live.as_ref(), Some((model, &presence))),
+            Some(job) => progress(job, live.as_ref(), Some((model, &presence))),
             None => resting_progress(model, &presence),
         };
         Ok(ModelStatus {
@@ -174,50 +174,49 @@ impl UnifiedModelDownloadManager {
         let live = self.context.live.current()?;
         Some((live.id, live.numbers(self.clock.as_ref())))
     }
+}
 
-    fn progress(
-        &self,
-        job: &Job,
-        live: Option<&(JobId, Numbers)>,
-        at_rest: Option<(&Model, &Presence)>,
-    ) -> ProgressStatus {
-        if job.state == JobState::Completed
-            && let Some((model, presence)) = at_rest
-        {
-            return resting_progress(model, presence);
-        }
-        let mut shown = ProgressStatus {
-            current_file: job.current_file.clone(),
-            files_downloaded: job.files_done,
-            files_total: job.files_total,
-            bytes_downloaded: job.bytes_done,
-            bytes_total: job.bytes_total,
-            bytes_reused: job.bytes_reused,
-            percent: None,
-            speed_bytes_per_second: job.rate,
-            eta_seconds: None,
-            last_byte_at: job.last_byte_at,
-            estimated: false,
-        };
-        let running = job.state == JobState::Running;
-        if running && let Some(numbers) = numbers_of(job, live) {
-            shown.current_file = numbers.current_file.clone().or(shown.current_file);
-            shown.files_downloaded = numbers.files_done.max(shown.files_downloaded);
-            shown.bytes_downloaded = numbers.bytes_done.max(shown.bytes_downloaded);
-            shown.bytes_reused = numbers.bytes_reused;
-            shown.speed_bytes_per_second = numbers.rate;
-            shown.last_byte_at = numbers.last_byte_at.or(shown.last_byte_at);
-        }
-        if !running {
-            shown.current_file = None;
-            shown.speed_bytes_per_second = 0;
-        }
-        if let (None, Some((model, _))) = (shown.bytes_total, at_rest) {
-            estimate(&mut shown, model);
-        }
-        finish(&mut shown);
-        shown
+fn progress(
+    job: &Job,
+    live: Option<&(JobId, Numbers)>,
+    at_rest: Option<(&Model, &Presence)>,
+) -> ProgressStatus {
+    if job.state == JobState::Completed
+        && let Some((model, presence)) = at_rest
+    {
+        return resting_progress(model, presence);
     }
+    let mut shown = ProgressStatus {
+        current_file: job.current_file.clone(),
+        files_downloaded: job.files_done,
+        files_total: job.files_total,
+        bytes_downloaded: job.bytes_done,
+        bytes_total: job.bytes_total,
+        bytes_reused: job.bytes_reused,
+        percent: None,
+        speed_bytes_per_second: job.rate,
+        eta_seconds: None,
+        last_byte_at: job.last_byte_at,
+        estimated: false,
+    };
+    let running = job.state == JobState::Running;
+    if running && let Some(numbers) = numbers_of(job, live) {
+        shown.current_file = numbers.current_file.clone().or(shown.current_file);
+        shown.files_downloaded = numbers.files_done.max(shown.files_downloaded);
+        shown.bytes_downloaded = numbers.bytes_done.max(shown.bytes_downloaded);
+        shown.bytes_reused = numbers.bytes_reused;
+        shown.speed_bytes_per_second = numbers.rate;
+        shown.last_byte_at = numbers.last_byte_at.or(shown.last_byte_at);
+    }
+    if !running {
+        shown.current_file = None;
+        shown.speed_bytes_per_second = 0;
+    }
+    if let (None, Some((model, _))) = (shown.bytes_total, at_rest) {
+        estimate(&mut shown, model);
+    }
+    finish(&mut shown);
+    shown
 }
 
 fn numbers_of<'l>(job: &Job, live: Option<&'l (JobId, Numbers)>) -> Option<&'l Numbers> {
