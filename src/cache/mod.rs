@@ -16,6 +16,7 @@ mod part;
 mod publish;
 mod shards;
 mod space;
+mod suspect;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub(crate) use lock::BlobLock;
 pub(crate) use lookup::{Snapshot, SnapshotFile};
 pub(crate) use publish::Published;
 pub(crate) use space::Space;
+pub(crate) use suspect::{Identity, Suspect};
 pub(crate) use sweep::Swept;
 
 /// What the calls of this module answer.

@@ -12,6 +12,7 @@ mod options;
 mod outcome;
 mod register;
 mod status;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;

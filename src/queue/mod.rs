@@ -5,6 +5,7 @@
 //! the transaction that checks that fence.
 
 mod app;
+mod compare;
 mod context;
 mod fetch;
 mod halt;
@@ -22,6 +23,7 @@ mod scheduler;
 mod settle;
 mod source;
 mod upkeep;
+mod verify;
 mod worker;
 
 pub(crate) use context::{Context, Engines, QueueOptions};

@@ -25,6 +25,7 @@ mod rows;
 mod settings;
 mod trail;
 mod upkeep;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub(crate) use plan::FileCheckpoint;
 pub(crate) use queue::{ClearedJobs, QueueCounts};
 pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;
+pub(crate) use verify::Checked;
 
 type Result<T> = std::result::Result<T, StoreError>;
 

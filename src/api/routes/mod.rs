@@ -19,4 +19,5 @@ pub(super) mod resume;
 pub(super) mod retry;
 pub(super) mod start;
 pub(super) mod status;
+pub(super) mod verify;
 pub(super) mod wait;
