@@ -1,11 +1,83 @@
 //! What lies in the Hugging Face cache, whoever put it there, and what was removed from it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ModelId;
+use super::{InvalidName, ModelId, RepoId, Revision};
+
+/// Which part of the cache is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheTarget {
+    /// All revisions of a repository.
+    Repo {
+        /// `model`, `dataset`, `space` or `kernel`.
+        repo_type: &'static str,
+        /// Its id.
+        repo_id: RepoId,
+    },
+    /// One revision of a repository.
+    Revision {
+        /// `model`, `dataset`, `space` or `kernel`.
+        repo_type: &'static str,
+        /// Its id.
+        repo_id: RepoId,
+        /// A commit, or a branch or tag as it was fetched last.
+        revision: Revision,
+    },
+    /// One revision, by its commit, in whichever repository it is.
+    Commit(String),
+}
+
+/// The types of repositories that the cache holds.
+const TYPES: [&str; 4] = ["model", "dataset", "space", "kernel"];
+
+impl FromStr for CacheTarget {
+    type Err = InvalidName;
+
+    /// Reads a commit, or `[type/]org/name[@revision]`; without a type a model is meant.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let lower = text.to_ascii_lowercase();
+        if lower.len() == 40 && lower.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Self::Commit(lower));
+        }
+        let (named, revision) = match text.split_once('@') {
+            Some((named, revision)) => (named, Some(revision.parse()?)),
+            None => (text, None),
+        };
+        let typed = named.split_once('/').and_then(|(first, id)| {
+            let repo_type = TYPES.into_iter().find(|known| *known == first)?;
+            Some((repo_type, id))
+        });
+        let (repo_type, id) = typed.unwrap_or(("model", named));
+        let repo_id = id.parse()?;
+        Ok(match revision {
+            Some(revision) => Self::Revision {
+                repo_type,
+                repo_id,
+                revision,
+            },
+            None => Self::Repo { repo_type, repo_id },
+        })
+    }
+}
+
+impl fmt::Display for CacheTarget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repo { repo_type, repo_id } => write!(formatter, "{repo_type}/{repo_id}"),
+            Self::Revision {
+                repo_type,
+                repo_id,
+                revision,
+            } => write!(formatter, "{repo_type}/{repo_id}@{revision}"),
+            Self::Commit(commit) => formatter.write_str(commit),
+        }
+    }
+}
 
 /// The whole cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,4 +183,27 @@ pub struct RemovedRevision {
     pub whole_repo: bool,
     /// The registrations that it served.
     pub models: Vec<ModelId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_commit_a_repository_or_one_of_its_revisions() {
+        let commit = "0123456789abcdef0123456789ABCDEF01234567";
+        for (text, shown) in [
+            (commit, "0123456789abcdef0123456789abcdef01234567"),
+            ("gpt2", "model/gpt2"),
+            ("org/name", "model/org/name"),
+            ("org/name@v1", "model/org/name@v1"),
+            ("dataset/org/name@refs/pr/1", "dataset/org/name@refs/pr/1"),
+            ("model/org/name", "model/org/name"),
+        ] {
+            assert_eq!(text.parse::<CacheTarget>().unwrap().to_string(), shown);
+        }
+        for bad in ["", "a/b/c", "../x", "org/name@", "org/name@../x", "a/b@x y"] {
+            assert!(bad.parse::<CacheTarget>().is_err(), "{bad}");
+        }
+    }
 }

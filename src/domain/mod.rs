@@ -14,7 +14,9 @@ mod ranges;
 mod state;
 mod status;
 
-pub use cached::{CacheReport, CachedRepo, CachedRevision, PartialFile, Removal, RemovedRevision};
+pub use cached::{
+    CacheReport, CacheTarget, CachedRepo, CachedRevision, PartialFile, Removal, RemovedRevision,
+};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};

@@ -4,6 +4,7 @@
 //! committed before the call returns.
 
 mod build;
+mod cache;
 mod clear;
 mod download;
 mod error;

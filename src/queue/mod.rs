@@ -31,4 +31,5 @@ pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
+pub(crate) use run::store_failure;
 pub(crate) use scheduler::{Role, Scheduler};

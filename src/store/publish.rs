@@ -117,10 +117,10 @@ impl Store {
     }
 
     /// Runs a publication that goes on when its caller is dropped; [`Store::close`] waits for it.
-    pub(super) async fn to_its_end(
+    pub(super) async fn to_its_end<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<()>> + Send + 'static,
-    ) -> Result<()> {
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         match self.inner.tasks.spawn(work).await {
             Ok(done) => done,
             Err(failed) => Err(StoreError::Publish(failed.into())),

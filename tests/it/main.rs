@@ -9,3 +9,4 @@
 mod floors;
 mod practice_hub;
 mod support;
+mod verify;

@@ -2,6 +2,7 @@
 //!
 //! Which address and policy each has is in [`super::table`].
 
+pub(super) mod cache;
 pub(super) mod cancel;
 pub(super) mod clear;
 pub(super) mod health;

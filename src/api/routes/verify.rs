@@ -14,7 +14,7 @@ use super::start::{self, StartedBody};
 pub(crate) struct VerifyBody {
     /// Fetch again what is wrong.
     #[serde(default)]
-    repair: bool,
+    pub(super) repair: bool,
 }
 
 /// 202 with the job, made now or active already.
