@@ -153,6 +153,23 @@ pub struct CachedRevision {
     pub verified: bool,
 }
 
+/// What a comparison of a snapshot that no registration speaks of brought.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The repository.
+    pub repo_id: String,
+    /// The commit.
+    pub commit: String,
+    /// Number of files that were compared.
+    pub files: u64,
+    /// Bytes of those that are right.
+    pub bytes: u64,
+    /// Files whose content is not what their blob's name says.
+    pub corrupt: Vec<String>,
+    /// Files that are no links to blobs, so that nothing here says what they must be.
+    pub unknown: Vec<String>,
+}
+
 /// What a removal takes, or took, out of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Removal {

@@ -15,7 +15,8 @@ mod state;
 mod status;
 
 pub use cached::{
-    CacheReport, CacheTarget, CachedRepo, CachedRevision, PartialFile, Removal, RemovedRevision,
+    CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
+    RemovedRevision,
 };
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};

@@ -2,9 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{ManagerError, Result, Started, UnifiedModelDownloadManager};
 use crate::cache::CacheError;
-use crate::domain::{CacheReport, CacheTarget, Model, ModelId, Origin, Removal, RepoId, Revision};
+use crate::domain::{
+    CacheReport, CacheTarget, CommitHash, Inspection, Model, ModelId, Origin, Removal, RepoId,
+    Revision,
+};
 use crate::queue::{blocking, store_failure};
 use crate::store::GoneRevisions;
 
@@ -146,6 +151,24 @@ impl UnifiedModelDownloadManager {
             }
         }
         Ok((asked, busy))
+    }
+
+    /// Compares a snapshot of the cache with the names of its blobs, at once and without a job; changes nothing.
+    ///
+    /// None when it is not there, or when `stop` ended the comparison.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub async fn inspect(
+        &self,
+        repo_id: &RepoId,
+        commit: &CommitHash,
+        stop: &CancellationToken,
+    ) -> Result<Option<Inspection>> {
+        let cache = Arc::clone(&self.context.cache);
+        let (repo, commit, stop) = (repo_id.clone(), commit.clone(), stop.clone());
+        let go_on = move || !stop.is_cancelled();
+        Ok(blocking(move || crate::queue::inspect(&cache, &repo, &commit, go_on)).await??)
     }
 
     async fn cached_repo(&self, repo_id: &RepoId) -> Result<bool> {

@@ -6,6 +6,7 @@
     reason = "in a test a panic is the message, and what was left out is printed"
 )]
 
+mod cache_cli;
 mod floors;
 mod practice_hub;
 mod support;
