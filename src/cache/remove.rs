@@ -187,7 +187,7 @@ impl RemovalPlan {
             .flat_map(|(_, revision)| revision.blobs.keys())
             .collect();
         let folder = repo.facts.path.clone();
-        let own_blobs = folder.join("blobs");
+        let own_blobs = repo.blobs_dir.as_deref();
         let mut blobs: BTreeMap<PathBuf, u64> = BTreeMap::new();
         for revision in &go {
             for (blob, length) in &revision.blobs {
@@ -196,7 +196,7 @@ impl RemovalPlan {
                 }
                 // What lies in the snapshot goes with it; what lies elsewhere is not this cache's to delete.
                 let inside = blob.starts_with(&revision.snapshot);
-                if inside || blob.parent() == Some(own_blobs.as_path()) {
+                if inside || (own_blobs.is_some() && blob.parent() == own_blobs) {
                     blobs.insert(blob.clone(), length.unwrap_or(0));
                 }
             }
@@ -240,7 +240,7 @@ impl RemovalPlan {
                 .collect(),
             blobs: blobs
                 .into_keys()
-                .filter(|blob| blob.starts_with(&own_blobs))
+                .filter(|blob| own_blobs.is_some_and(|own| blob.starts_with(own)))
                 .collect(),
             folder,
             whole,

@@ -34,6 +34,8 @@ pub(super) struct ScannedRepo {
     pub(super) revisions: Vec<ScannedRevision>,
     /// Finished blobs that no snapshot shows.
     pub(super) unlinked: Vec<PathBuf>,
+    /// The folder of its blobs; none when it is a link.
+    pub(super) blobs_dir: Option<PathBuf>,
 }
 
 /// A revision with the paths behind its numbers.
@@ -123,11 +125,28 @@ fn scan_repo(
     folder: &Metadata,
     warnings: &mut Vec<String>,
 ) -> Result<ScannedRepo> {
-    let mut refs = read_refs(&path.join("refs"))?;
+    let mut own = BTreeMap::new();
+    for name in ["refs", "snapshots", "blobs"] {
+        let dir = path.join(name);
+        let lying = entry(&dir)?;
+        // What lies behind a link is another place's; it is neither counted nor removed.
+        if lying.as_ref().is_some_and(|lying| !lying.is_dir()) {
+            warnings.push(format!("{} is no folder of its own", dir.display()));
+        } else if lying.is_some() {
+            own.insert(name, dir);
+        }
+    }
+    let mut refs = match own.get("refs") {
+        Some(dir) => read_refs(dir)?,
+        None => BTreeMap::new(),
+    };
     let mut revisions = Vec::new();
     let mut files: BTreeMap<PathBuf, Metadata> = BTreeMap::new();
     let mut shown = Vec::new();
-    let mut names = list_names(&path.join("snapshots"))?;
+    let mut names = match own.get("snapshots") {
+        Some(dir) => list_names(dir)?,
+        None => Vec::new(),
+    };
     names.sort_by(|one, other| one.0.cmp(&other.0));
     for (commit, facts) in names {
         if IGNORED.contains(&commit.as_str()) {
@@ -184,7 +203,10 @@ fn scan_repo(
             path.join("refs").join(&names[0]).display()
         ));
     }
-    let rest = rest_of_blobs(&path.join("blobs"), &files)?;
+    let rest = match own.get("blobs") {
+        Some(dir) => rest_of_blobs(dir, &files)?,
+        None => Rest::default(),
+    };
     let latest = |of: fn(&Metadata) -> DateTime<Utc>| {
         let times = files.values().map(of);
         times.max().unwrap_or_else(|| of(folder))
@@ -204,6 +226,7 @@ fn scan_repo(
         },
         revisions,
         unlinked: rest.unlinked.into_iter().map(|(path, _)| path).collect(),
+        blobs_dir: own.remove("blobs"),
     })
 }
 
@@ -267,16 +290,14 @@ pub(super) fn plain(path: &Path) -> PathBuf {
 }
 
 /// What else lies among the blobs.
+#[derive(Default)]
 struct Rest {
     partial: Vec<PartialFile>,
     unlinked: Vec<(PathBuf, u64)>,
 }
 
 fn rest_of_blobs(dir: &Path, linked: &BTreeMap<PathBuf, Metadata>) -> Result<Rest> {
-    let mut rest = Rest {
-        partial: Vec::new(),
-        unlinked: Vec::new(),
-    };
+    let mut rest = Rest::default();
     let linked: BTreeSet<&PathBuf> = linked.keys().collect();
     for (name, facts) in list_names(dir)? {
         let path = dir.join(&name);

@@ -138,6 +138,7 @@ fn sizes_refs_and_times_are_those_of_scan_cache_dir() {
     let hub = hub();
     let sandbox = Sandbox::with(&hub);
     two_revisions(&hub, &sandbox);
+    sandbox.run(&["cache", "verify", ID]).ok();
     let script =
         "from huggingface_hub import snapshot_download; snapshot_download('practice/other')";
     venv.python(&sandbox, script, &[]).ok();

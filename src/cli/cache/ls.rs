@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn ages_are_told_in_whole_units_and_never_lie_in_the_future() {
         let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
-        let told = |seconds| {
+        let told = |seconds: i64| {
             ago(
                 DateTime::from_timestamp(1_000_000 - seconds, 0).unwrap(),
                 now,
