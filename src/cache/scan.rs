@@ -242,7 +242,9 @@ fn read_refs(dir: &Path) -> Result<BTreeMap<String, Vec<String>>> {
         let commit = String::from_utf8_lossy(&content).trim().to_owned();
         by_commit.entry(commit).or_default().push(name);
     }
-    by_commit.values_mut().for_each(|names| names.sort());
+    for names in by_commit.values_mut() {
+        names.sort();
+    }
     Ok(by_commit)
 }
 

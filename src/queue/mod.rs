@@ -25,6 +25,7 @@ mod settle;
 mod source;
 mod upkeep;
 mod verify;
+mod verify_plan;
 mod worker;
 
 pub(crate) use context::{Context, Engines, QueueOptions};

@@ -86,7 +86,7 @@ impl Context {
             let (repo, selection, kind) = (repo_id.clone(), selection.clone(), model.spec.kind);
             let found = blocking(move || {
                 if rows.is_empty() {
-                    by_template(&cache, &catalog, &repo, commit, &selection, kind)
+                    by_template(&cache, &catalog, &repo, &commit, &selection, kind)
                 } else {
                     Ok(by_plan(&cache, &repo, commit, &rows))
                 }
@@ -163,12 +163,12 @@ fn by_template(
     cache: &Cache,
     catalog: &Catalog,
     repo_id: &RepoId,
-    commit: CommitHash,
+    commit: &CommitHash,
     selection: &Selection,
     kind: Kind,
 ) -> Result<Presence, Failure> {
     let snapshot = cache
-        .snapshot(repo_id, &commit)
+        .snapshot(repo_id, commit)
         .map_err(|error| error.failure())?;
     let Some(snapshot) = snapshot else {
         return Ok(Presence::default());

@@ -81,7 +81,7 @@ fn add_shared(sandbox: &Sandbox, folder: &str) {
     fs::write(repo.join("refs/main"), commit).unwrap();
     let manifest = payload.with_file_name(format!("{XET}.refs"));
     let mut lines = fs::read_to_string(&manifest).unwrap_or_default();
-    lines.push_str(&format!("{folder}/blobs/{etag}\n"));
+    lines.extend([folder, "/blobs/", &etag, "\n"]);
     fs::write(manifest, lines).unwrap();
 }
 

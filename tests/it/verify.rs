@@ -244,7 +244,7 @@ fn a_model_that_python_put_there_is_verified_without_a_request_and_repaired() {
     assert!(
         venv.hf(&sandbox, &["cache", "verify", ID])
             .ok()
-            .contains("4")
+            .contains('4')
     );
 
     flip(&blob(&sandbox, "model.safetensors"), 99);
@@ -262,7 +262,7 @@ fn a_model_that_python_put_there_is_verified_without_a_request_and_repaired() {
 
 #[test]
 fn a_verification_that_is_killed_goes_on_and_changes_its_mind_about_nothing() {
-    let size = 400_000_000;
+    let size = 1_500_000_000;
     let big = RepoSpec::new(ID)
         .file("config.json", "{}")
         .generated("a.bin", 1_000_000)
@@ -288,10 +288,14 @@ fn a_verification_that_is_killed_goes_on_and_changes_its_mind_about_nothing() {
     service.kill9();
     let service = sandbox.serve();
     let job = ended(&service, &job);
+    let attempts = sandbox
+        .db()
+        .rows("SELECT attempt, outcome, error_code, job_key FROM attempts");
     assert_eq!(
         (&job["state"], &job["attempt"]),
         (&json!("failed"), &json!(2)),
-        "{job:#}"
+        "{job:#} {attempts:#?} {}",
+        service.logs()
     );
     assert!(
         job["error"]["message"]
@@ -301,6 +305,44 @@ fn a_verification_that_is_killed_goes_on_and_changes_its_mind_about_nothing() {
         "{job:#}"
     );
     assert_eq!(hub.requests().len(), 0);
+}
+
+#[test]
+fn a_repair_that_is_killed_goes_on_where_it_was() {
+    let big = RepoSpec::new(ID)
+        .file("config.json", "{}")
+        .generated("b.bin", 30_000_000);
+    let etag = big.files()[1].etag().to_owned();
+    let hub = PracticeHub::start(HubConfig::with([big.clone()])).unwrap();
+    let sandbox = Sandbox::with(&hub);
+    let service = downloaded(&sandbox);
+    flip(&sandbox.repo_folder(ID).join("blobs").join(&etag), 3);
+    service.stop();
+    hub.reset_records();
+    let slow = sandbox.serve_with(&["--bandwidth-limit", "8MB/s"]);
+    let body = json!({"repair": true});
+    let reply = slow.http().post("/api/v1/models/m/verify", Some(&body));
+    let job = reply.header("location").unwrap().to_owned();
+    slow.wait_status("m", "a part of the repair is saved", |status| {
+        status["phase"] == "downloading"
+            && status["progress"]["bytes_downloaded"].as_u64().unwrap() > 46_000_000
+    });
+    assert_eq!(slow.status("m")["status"], "downloading");
+    slow.kill9();
+    let saved = sandbox
+        .db()
+        .value("SELECT bytes_done FROM files WHERE part_name IS NOT NULL");
+    let saved = saved.as_u64().unwrap();
+    hub.reset_records();
+    let service = sandbox.serve();
+    let job = ended(&service, &job);
+    assert_eq!(job["state"], "completed", "{job:#}");
+    assert!(
+        hub.counters().cdn_bytes < 45_000_000,
+        "what was saved is not fetched again"
+    );
+    assert_eq!(service.status("m")["cache"]["verified"], true);
+    sandbox.assert_snapshot(&big, &hub.head(ID, "main").unwrap());
 }
 
 #[test]

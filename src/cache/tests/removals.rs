@@ -3,8 +3,6 @@
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use chrono::Utc;
-
 use super::*;
 use crate::domain::{CacheTarget, Revision};
 
@@ -34,7 +32,7 @@ fn target(text: &str) -> [CacheTarget; 1] {
 
 fn trash(place: &Place) -> Vec<String> {
     let mut found = names(&place.cache.root().join(".locks"));
-    found.retain(|name| name.ends_with(".trash"));
+    found.retain(|name| name.contains(".trash"));
     found
 }
 
@@ -72,7 +70,8 @@ fn a_removal_that_dies_in_the_middle_is_finished_by_the_housework() {
     let (place, first) = two_commits();
     let plan = place.cache.plan_removal(&target(first.as_str())).unwrap();
     drop(place.cache.begin_removal(&plan).unwrap());
-    let now = Utc::now();
+    let clock = crate::clock::SystemClock::new();
+    let now = crate::clock::Clock::now(&clock);
     assert_eq!(
         place.cache.sweep_trash(now).unwrap(),
         0,

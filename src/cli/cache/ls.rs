@@ -7,7 +7,7 @@ use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::output;
-use crate::domain::{CacheReport, CachedRepo, CachedRevision};
+use crate::domain::{CacheReport, CachedRepo, CachedRevision, ModelId};
 
 pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let manager = context.open().await?;
@@ -45,7 +45,7 @@ fn rows(report: &CacheReport, now: DateTime<Utc>) -> Vec<[String; 8]> {
 }
 
 fn row(repo: &CachedRepo, revision: &CachedRevision, now: DateTime<Utc>) -> [String; 8] {
-    let models: Vec<&str> = revision.models.iter().map(|id| id.as_str()).collect();
+    let models: Vec<&str> = revision.models.iter().map(ModelId::as_str).collect();
     [
         name(repo),
         revision.commit.chars().take(12).collect(),

@@ -79,23 +79,28 @@ fn lines(removal: &Removal) -> Vec<String> {
         .revisions
         .iter()
         .map(|revision| {
-            let mut line = format!(
-                "{verb} {}/{} {} {}",
+            let refs = match revision.refs.len() {
+                0 => String::new(),
+                _ => format!(", refs {}", revision.refs.join(" ")),
+            };
+            let folder = if revision.whole_repo {
+                ", with the repository's folder"
+            } else {
+                ""
+            };
+            let users: Vec<String> = revision
+                .models
+                .iter()
+                .map(|model| format!(", used by {model}"))
+                .collect();
+            format!(
+                "{verb} {}/{} {} {}{refs}{folder}{}",
                 revision.repo_type,
                 revision.repo_id,
                 revision.commit,
-                DecimalBytes(revision.size_on_disk)
-            );
-            if !revision.refs.is_empty() {
-                line.push_str(&format!(", refs {}", revision.refs.join(" ")));
-            }
-            if revision.whole_repo {
-                line.push_str(", with the repository's folder");
-            }
-            for model in &revision.models {
-                line.push_str(&format!(", used by {model}"));
-            }
-            line
+                DecimalBytes(revision.size_on_disk),
+                users.concat()
+            )
         })
         .collect();
     let frees = if removal.dry_run {
