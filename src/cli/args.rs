@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
-use super::{clear, completions, doctor, models, pause, pull, status, wait};
+use super::{cache, clear, completions, doctor, models, pause, pull, status, wait};
 use crate::config::Flags;
 
 /// Makes models be in the Hugging Face cache, whole and verified.
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// List, add and remove registrations.
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// List, verify and remove what lies in the Hugging Face cache, whoever put it there.
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and every value that came from outside was checked when it was made.
 
+mod cached;
 mod digest;
 mod failure;
 mod job;
@@ -13,6 +14,10 @@ mod ranges;
 mod state;
 mod status;
 
+pub use cached::{
+    CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
+    RemovedRevision,
+};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
@@ -21,7 +26,7 @@ pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
 pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
-pub use state::{JobState, Phase, Status, UnknownWord, WaitReason};
+pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
     CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
     Waiting,

@@ -158,7 +158,7 @@ impl UnifiedModelDownloadManager {
         Ok(self.context.store.active_job(model.key).await?)
     }
 
-    fn refuse_when_disabled(&self) -> Result<()> {
+    pub(super) fn refuse_when_disabled(&self) -> Result<()> {
         if self.options.downloads_disabled {
             Err(ManagerError::DownloadsDisabled)
         } else {

@@ -4,6 +4,7 @@
 //! committed before the call returns.
 
 mod build;
+mod cache;
 mod clear;
 mod download;
 mod error;
@@ -12,6 +13,7 @@ mod options;
 mod outcome;
 mod register;
 mod status;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;

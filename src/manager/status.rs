@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Result, UnifiedModelDownloadManager};
 use crate::domain::{
-    CacheStatus, Job, JobId, JobState, Model, ModelId, ModelStatus, Phase, ProgressStatus,
+    CacheStatus, Job, JobId, JobKind, JobState, Model, ModelId, ModelStatus, Phase, ProgressStatus,
     QueueEntry, QueueStatus, QueueSummary, Status, Timestamps, WaitReason, Waiting,
 };
 use crate::queue::{Numbers, Presence};
@@ -42,6 +42,7 @@ impl UnifiedModelDownloadManager {
             queue.push(QueueEntry {
                 job_id: job.id,
                 model_id: job.model_id.clone(),
+                kind: job.kind,
                 state: self.shown_state(&job, settings.paused),
                 phase: phase(&job, live.as_ref()),
                 waiting: self.waiting(&job),
@@ -88,7 +89,11 @@ impl UnifiedModelDownloadManager {
         let model = &self.model(model.id()).await?;
         let presence = self.context.presence(model).await?;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
-        let status = match (active, presence.complete) {
+        // A model that is being compared stays usable, and one that is only compared is not on its way.
+        let fetching = job.as_ref().is_some_and(|job| {
+            active && (job.kind == JobKind::Download || (job.repair && !presence.complete))
+        });
+        let status = match (fetching, presence.complete) {
             (true, _) => Status::Downloading,
             (false, true) => Status::Completed,
             (false, false) => Status::NotStarted,
@@ -120,6 +125,7 @@ impl UnifiedModelDownloadManager {
             waiting: job.as_ref().and_then(|job| self.waiting(job)),
             queue_position,
             job_id: job.as_ref().map(|job| job.id),
+            job_kind: job.as_ref().map(|job| job.kind),
             attempt: job.as_ref().map_or(0, |job| job.attempt),
             progress,
             timestamps: job.as_ref().map(timestamps).unwrap_or_default(),
@@ -278,11 +284,13 @@ fn timestamps(job: &Job) -> Timestamps {
 
 fn cache_status(model: &Model, presence: Presence) -> CacheStatus {
     CacheStatus {
+        state: presence.state(),
         exists: presence.exists,
         complete: presence.complete,
         verified: presence.complete && model.readiness.as_ref().is_some_and(|ready| ready.verified),
         commit: presence.commit,
         path: presence.path,
         missing: presence.missing,
+        corrupt: presence.corrupt,
     }
 }

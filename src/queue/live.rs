@@ -78,6 +78,9 @@ pub(crate) struct LiveJob {
     pub(crate) files_done: AtomicU64,
     /// Bytes that were on disk when the attempt began, files and parts.
     pub(crate) reused_bytes: AtomicU64,
+    /// Bytes that were read to compare them.
+    compared_bytes: AtomicU64,
+    comparing: Mutex<Option<String>>,
     total_bytes: AtomicU64,
     high_water: AtomicU64,
     phase: Mutex<Option<Phase>>,
@@ -92,6 +95,8 @@ impl LiveJob {
             present_bytes: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             reused_bytes: AtomicU64::new(0),
+            compared_bytes: AtomicU64::new(0),
+            comparing: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
             phase: Mutex::new(None),
@@ -102,6 +107,19 @@ impl LiveJob {
     /// Sets what the job does.
     pub(crate) fn set_phase(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
+    }
+
+    /// Sets which file is being compared.
+    pub(crate) fn set_comparing(&self, path: Option<String>) {
+        *self
+            .comparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = path;
+    }
+
+    /// Counts bytes that were read to compare them.
+    pub(crate) fn count_compared(&self, bytes: u64) {
+        self.compared_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Sets the plan's size, which the count never passes.
@@ -128,13 +146,19 @@ impl LiveJob {
             .high_water
             .fetch_max(bytes, Ordering::Relaxed)
             .max(bytes);
+        let compared = self.compared_bytes.load(Ordering::Relaxed);
+        let comparing = self
+            .comparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Numbers {
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             files_done: self.files_done.load(Ordering::Relaxed),
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
-            rate: self.rate(clock.monotonic(), transfer.received),
-            current_file: transfer.current_file.map(|path| path.to_string()),
+            rate: self.rate(clock.monotonic(), transfer.received + compared),
+            current_file: comparing.or_else(|| transfer.current_file.map(|path| path.to_string())),
             last_byte_at: transfer.last_byte.map(|at| clock.now() - at.elapsed()),
         }
     }

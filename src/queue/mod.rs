@@ -5,10 +5,12 @@
 //! the transaction that checks that fence.
 
 mod app;
+mod compare;
 mod context;
 mod fetch;
 mod halt;
 mod handlers;
+mod inspect;
 mod keeper;
 mod lease;
 mod live;
@@ -22,6 +24,8 @@ mod scheduler;
 mod settle;
 mod source;
 mod upkeep;
+mod verify;
+mod verify_plan;
 mod worker;
 
 #[cfg(test)]
@@ -30,7 +34,9 @@ mod tests;
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use inspect::inspect;
 pub(crate) use live::Numbers;
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
+pub(crate) use run::store_failure;
 pub(crate) use scheduler::{Role, Scheduler};

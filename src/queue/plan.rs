@@ -111,9 +111,9 @@ async fn known_files(run: &Run, commit: &CommitHash) -> Result<Option<Vec<Planne
     Ok((!rows.is_empty()).then(|| rows.into_iter().map(|row| row.file).collect()))
 }
 
-type Listed = (Vec<PlannedFile>, Option<Vec<RemoteFile>>);
+pub(super) type Listed = (Vec<PlannedFile>, Option<Vec<RemoteFile>>);
 
-async fn listed_files(
+pub(super) async fn listed_files(
     run: &Run,
     repo_id: &RepoId,
     commit: &CommitHash,
@@ -140,7 +140,7 @@ async fn listed_files(
     Ok((files, selected.whole.then_some(tree)))
 }
 
-fn offline(run: &Run) -> Failure {
+pub(super) fn offline(run: &Run) -> Failure {
     let message = format!(
         "`{}` is not complete in the cache and HF_HUB_OFFLINE is set",
         run.model.id()

@@ -14,8 +14,8 @@ use super::run::store_failure;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Evidence};
 use crate::domain::{
-    CommitHash, Failure, FileRow, Kind, Model, Origin, Readiness, RepoId, RepoPath, Revision,
-    Selection,
+    CacheState, CommitHash, Failure, FileRow, Kind, Model, Origin, Readiness, RepoId, RepoPath,
+    Revision, Selection,
 };
 
 /// At most this many missing files are named.
@@ -34,6 +34,8 @@ pub(crate) struct Presence {
     pub(crate) path: Option<PathBuf>,
     /// Files known to be missing.
     pub(crate) missing: Vec<String>,
+    /// Files whose content is not what their digest or length says.
+    pub(crate) corrupt: Vec<String>,
     /// Bytes of the files that it needs, when complete.
     pub(crate) bytes: u64,
     /// Number of the files that it needs, when complete.
@@ -41,6 +43,19 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
+    /// What is there, in one word.
+    pub(crate) fn state(&self) -> CacheState {
+        if self.complete {
+            CacheState::Complete
+        } else if !self.corrupt.is_empty() {
+            CacheState::Corrupt
+        } else if self.exists {
+            CacheState::Partial
+        } else {
+            CacheState::Absent
+        }
+    }
+
     /// The readiness of a complete model whose hashes nobody compared.
     pub(crate) fn readiness(&self, now: DateTime<Utc>) -> Option<Readiness> {
         self.complete.then(|| Readiness {
@@ -64,41 +79,41 @@ impl Context {
                 selection,
             } => (repo_id.clone(), revision.clone(), selection.clone()),
         };
-        let commit = model
-            .readiness
-            .as_ref()
-            .and_then(|ready| ready.commit.clone())
-            .or_else(|| revision.as_commit());
-        let planned = match &commit {
-            Some(commit) => self.planned_rows(model, commit).await?,
-            None => Vec::new(),
-        };
-        let (cache, catalog, kind) = (
-            Arc::clone(&self.cache),
-            Arc::clone(&self.catalog),
-            model.spec.kind,
-        );
-        let planned = commit
-            .filter(|_| !planned.is_empty())
-            .map(|commit| (commit, planned));
-        if let Some((commit, rows)) = planned {
-            return blocking(move || by_plan(&cache, &repo_id, commit, &rows)).await;
-        }
-        let (cache_then, repo_then, revision_then) =
-            (Arc::clone(&cache), repo_id.clone(), revision.clone());
-        let shown = blocking(move || cache_then.read_ref(&repo_then, &revision_then)).await?;
-        let rows = match shown.map_err(|error| error.failure())? {
-            Some(commit) => {
-                let rows = self.planned_rows(model, &commit).await?;
-                (!rows.is_empty()).then_some((commit, rows))
+        let mut best: Option<Presence> = None;
+        for commit in self.candidates(model, &repo_id, &revision).await? {
+            let rows = self.planned_rows(model, &commit).await?;
+            let (cache, catalog) = (Arc::clone(&self.cache), Arc::clone(&self.catalog));
+            let (repo, selection, kind) = (repo_id.clone(), selection.clone(), model.spec.kind);
+            let found = blocking(move || {
+                if rows.is_empty() {
+                    by_template(&cache, &catalog, &repo, &commit, &selection, kind)
+                } else {
+                    Ok(by_plan(&cache, &repo, commit, &rows))
+                }
+            })
+            .await??;
+            if found.complete {
+                return Ok(found);
             }
-            None => None,
-        };
-        blocking(move || match rows {
-            Some((commit, rows)) => Ok(by_plan(&cache, &repo_id, commit, &rows)),
-            None => by_template(&cache, &catalog, &repo_id, &revision, &selection, kind),
-        })
-        .await?
+            best = Some(best.filter(|best| best.exists).unwrap_or(found));
+        }
+        Ok(best.unwrap_or_default())
+    }
+
+    /// The commits that may serve the revision: the one that was complete here, then the one that its ref names.
+    async fn candidates(
+        &self,
+        model: &Model,
+        repo_id: &RepoId,
+        revision: &Revision,
+    ) -> Result<Vec<CommitHash>, Failure> {
+        let ready = model.readiness.as_ref();
+        let (cache, repo, revision) = (Arc::clone(&self.cache), repo_id.clone(), revision.clone());
+        let shown = blocking(move || cache.read_ref(&repo, &revision)).await?;
+        let shown = shown.map_err(|error| error.failure())?;
+        let ready = ready.and_then(|ready| ready.commit.clone());
+        let same = ready == shown;
+        Ok(ready.into_iter().chain(shown.filter(|_| !same)).collect())
     }
 
     async fn planned_rows(
@@ -118,16 +133,28 @@ fn by_plan(cache: &Cache, repo_id: &RepoId, commit: CommitHash, rows: &[FileRow]
         path: Some(cache.snapshot_dir(repo_id, &commit)),
         ..Presence::default()
     };
+    let mut whole = true;
     for row in rows {
-        if cache.shows_file(repo_id, &commit, &row.file) {
-            presence.exists = true;
-            presence.files += 1;
-        } else if presence.missing.len() < MOST_NAMED {
-            presence.missing.push(row.file.path.to_string());
+        let shown = cache.shown_length(repo_id, &commit, &row.file.path);
+        let lacking = match shown {
+            Some(length) if length == row.file.size && !row.corrupt => {
+                presence.files += 1;
+                presence.exists = true;
+                continue;
+            }
+            Some(_) => {
+                presence.exists = true;
+                &mut presence.corrupt
+            }
+            None => &mut presence.missing,
+        };
+        whole = false;
+        if lacking.len() < MOST_NAMED {
+            lacking.push(row.file.path.to_string());
         }
     }
     presence.bytes = super::plan::bytes_of(rows);
-    presence.complete = presence.missing.is_empty();
+    presence.complete = whole;
     presence.commit = Some(commit);
     presence
 }
@@ -136,12 +163,12 @@ fn by_template(
     cache: &Cache,
     catalog: &Catalog,
     repo_id: &RepoId,
-    revision: &Revision,
+    commit: &CommitHash,
     selection: &Selection,
     kind: Kind,
 ) -> Result<Presence, Failure> {
     let snapshot = cache
-        .lookup(repo_id, revision)
+        .snapshot(repo_id, commit)
         .map_err(|error| error.failure())?;
     let Some(snapshot) = snapshot else {
         return Ok(Presence::default());
@@ -169,6 +196,7 @@ fn by_template(
         commit: Some(snapshot.commit),
         path: Some(snapshot.dir),
         missing: proof.missing.into_iter().take(MOST_NAMED).collect(),
+        corrupt: Vec::new(),
         bytes: proof.bytes,
         files: proof.files.len() as u64,
     })

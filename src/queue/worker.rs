@@ -11,8 +11,8 @@ use super::halt::Halt;
 use super::lease::Lease;
 use super::live::LiveJob;
 use super::run::{Ended, Run, Stop};
-use super::{app, fetch, plan, publish, reporter, settle};
-use crate::domain::{Failure, FailureCode, Origin, Phase};
+use super::{app, fetch, plan, publish, reporter, settle, verify};
+use crate::domain::{Failure, FailureCode, JobKind, Origin, Phase};
 use crate::store::Claimed;
 
 /// Runs a claimed job until it ends, waits, or must stop.
@@ -55,9 +55,13 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
             selection,
         } => (repo_id, revision, selection),
     };
+    if run.job.kind == JobKind::Verify {
+        return verify::run(run, repo_id, revision, selection).await;
+    }
     run.enter(Phase::Resolving).await?;
     let plan = plan::make(run, repo_id, revision, selection).await?;
     run.enter(Phase::CheckingCache).await?;
+    let plan = verify::discard_known_wrong(run, repo_id, plan).await?;
     let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
     if !missing.is_empty() {
         run.enter(Phase::Downloading).await?;

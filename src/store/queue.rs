@@ -31,6 +31,8 @@ pub(crate) struct ClearedJobs {
 
 impl Store {
     /// Asks for a download of the model; the active job comes back with `false` when there is one.
+    ///
+    /// An active verify job then fetches what it finds wrong or missing: what was asked for is kept.
     pub(crate) async fn enqueue(
         &self,
         model_key: i64,
@@ -51,6 +53,9 @@ impl Store {
                 model_key,
             ))
             .await?;
+        if added == 0 {
+            super::verify::ask_for_repair(&mut tx, model_key, now).await?;
+        }
         let row = tx
             .row(select_jobs!(
                 "WHERE j.model_key = ?1 AND j.state IN ('queued', 'running')",
