@@ -46,7 +46,8 @@ pub(super) fn engines(
         hub,
         cache: Cache::new(options.cache_dir.clone()),
         catalog,
-        transfer: Engine::new(transfer, limiter),
+        transfer: Engine::new(transfer, Arc::clone(&limiter)),
+        limiter,
     })
 }
 
@@ -55,6 +56,7 @@ pub(super) fn queue_options(options: &ManagerOptions) -> QueueOptions {
         database: options.database.clone(),
         offline: options.offline,
         downloads_disabled: options.downloads_disabled,
+        bandwidth_limit: options.bandwidth_limit,
         retry: RetryPolicy {
             max_retries: options.max_retries.max(1),
             backoff: options.backoff,

@@ -107,6 +107,27 @@ impl UnifiedModelDownloadManager {
         Ok(())
     }
 
+    /// Sets the bytes per second over all connections; none goes back to what the options say.
+    ///
+    /// A running transfer obeys within about a second, whichever process runs it.
+    ///
+    /// # Errors
+    /// [`ManagerError::Invalid`] for 0; the database cannot be written.
+    pub async fn set_bandwidth_limit(&self, bytes_per_second: Option<u64>) -> Result<()> {
+        if bytes_per_second == Some(0) {
+            let reason = "0 would stop everything: pause the queue instead".to_owned();
+            return Err(ManagerError::Invalid {
+                field: "bandwidth_limit",
+                reason,
+            });
+        }
+        Ok(self
+            .context
+            .store
+            .set_bandwidth_limit(bytes_per_second)
+            .await?)
+    }
+
     /// Whether a job for the model is queued, waiting or running.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::store::Store;
-use crate::transfer::Engine;
+use crate::transfer::{Engine, RateLimiter};
 
 /// Numbers that the queue is given.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub(crate) struct QueueOptions {
     pub(crate) offline: bool,
     /// Run no job.
     pub(crate) downloads_disabled: bool,
+    /// Bytes per second over all connections, unless the settings row says another number.
+    pub(crate) bandwidth_limit: Option<u64>,
     /// Bounds of the retries.
     pub(crate) retry: RetryPolicy,
     /// Free bytes that downloads leave alone.
@@ -38,6 +40,7 @@ pub(crate) struct Engines {
     pub(crate) cache: Cache,
     pub(crate) catalog: Catalog,
     pub(crate) transfer: Engine,
+    pub(crate) limiter: Arc<RateLimiter>,
 }
 
 /// The engines and the shared state; one per manager.
@@ -50,6 +53,7 @@ pub(crate) struct Context {
     pub(crate) cache: Arc<Cache>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) engine: Engine,
+    pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
@@ -66,6 +70,7 @@ impl Context {
             cache: Arc::new(engines.cache),
             catalog: Arc::new(engines.catalog),
             engine: engines.transfer,
+            limiter: engines.limiter,
             handlers: Handlers::default(),
             live: Live::default(),
             changed: Notify::new(),

@@ -35,6 +35,7 @@ pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
         let now = context.clock.monotonic();
         if now.saturating_sub(beaten) >= every {
             beaten = now;
+            obey_limit(run).await;
             verifying(run).await;
             if let Err(Stop::Failed(failure)) = beat(run, &[]).await {
                 tracing::warn!(job.id = %run.job.id, %failure, "The progress of the job cannot be written.");
@@ -91,6 +92,17 @@ fn obey(run: &Run, cancel: bool, pause: bool) {
         run.halt.stop(Cause::Cancelled);
     } else if pause {
         run.halt.stop(Cause::Paused);
+    }
+}
+
+/// Takes over the bandwidth limit that a person has set meanwhile, in this process or another.
+async fn obey_limit(run: &Run) {
+    let context = &run.context;
+    if let Ok(settings) = context.store.settings().await {
+        let limit = settings.bandwidth_limit.or(context.options.bandwidth_limit);
+        if context.limiter.limit() != limit {
+            context.limiter.set_limit(limit);
+        }
     }
 }
 

@@ -217,6 +217,13 @@ impl Store {
     }
 
     /// One registration by its key.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the store's contract that its tests hold"
+        )
+    )]
     pub(crate) async fn model_by_key(&self, key: i64) -> Result<Option<Model>> {
         let row = self
             .reader()

@@ -145,6 +145,13 @@ impl Store {
     }
 
     /// Ends the waiting of every queued job that waits for this reason; answers how many there were.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the store's contract that its tests hold"
+        )
+    )]
     pub(crate) async fn wake(
         &self,
         reason: crate::domain::WaitReason,

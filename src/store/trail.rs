@@ -87,6 +87,10 @@ macro_rules! select_parts {
 
 impl Store {
     /// Events after the one with this id, oldest first.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the live event stream reads it")
+    )]
     pub(crate) async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>> {
         let limit = i64::from(limit);
         super::rows::all(
@@ -101,6 +105,10 @@ impl Store {
     }
 
     /// The id of the newest event; 0 when there is none.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the live event stream reads it")
+    )]
     pub(crate) async fn last_event_id(&self) -> Result<i64> {
         let last = self
             .reader()

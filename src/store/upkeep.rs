@@ -55,6 +55,10 @@ impl Store {
     }
 
     /// A number that changes when any other connection, of this process or another, commits.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the live event stream reads it")
+    )]
     pub(crate) async fn data_version(&self) -> Result<i64> {
         self.inner.watch.data_version().await
     }

@@ -37,5 +37,5 @@ pub(crate) use error::{SourceError, SourceErrorKind, TransferError};
 pub(crate) use keeper::{FileTask, Keeper, Opening};
 pub(crate) use limiter::RateLimiter;
 pub(crate) use options::Options;
-pub(crate) use progress::{FileProgress, Progress, ProgressSnapshot};
+pub(crate) use progress::Progress;
 pub(crate) use source::{Body, Source};

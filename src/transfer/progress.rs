@@ -39,8 +39,16 @@ pub(crate) struct ProgressSnapshot {
     /// Bytes of the run's files that are here, reused ones included.
     pub(crate) present: u64,
     /// Bytes that were here before the run, as far as their files were opened.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests compare it with what they gave")
+    )]
     pub(crate) reused: u64,
     /// Files that are finished.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the tests compare it with what they gave")
+    )]
     pub(crate) files_finished: usize,
     /// The file that a connection was last opened for.
     pub(crate) current_file: Option<RepoPath>,
@@ -48,21 +56,12 @@ pub(crate) struct ProgressSnapshot {
     pub(crate) last_byte: Option<Instant>,
 }
 
-/// How far one file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileProgress {
-    /// Its path.
-    pub(crate) path: RepoPath,
-    /// Its length in bytes.
-    pub(crate) size: u64,
-    /// Bytes that are here.
-    pub(crate) present: u64,
-    /// Whether it is finished.
-    pub(crate) finished: bool,
-}
-
 impl Progress {
     /// All zero, without files until a run begins.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "outside of the tests it is made by default")
+    )]
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -90,20 +89,6 @@ impl Progress {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         }
-    }
-
-    /// Each file, in the order of the run.
-    pub(crate) fn files(&self) -> Vec<FileProgress> {
-        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files
-            .iter()
-            .map(|cell| FileProgress {
-                path: cell.path.clone(),
-                size: cell.size,
-                present: cell.present.load(Ordering::Relaxed),
-                finished: cell.finished.load(Ordering::Relaxed) > 0,
-            })
-            .collect()
     }
 
     pub(super) fn begin(&self, tasks: &[FileTask]) {

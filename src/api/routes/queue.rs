@@ -1,7 +1,7 @@
-//! The queue: where it stands, and (admin) whether it is paused.
+//! The queue: where it stands, and (admin) whether it is paused and how fast it may be.
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::domain::QueueStatus;
 
@@ -15,6 +15,14 @@ use super::super::problem::Problem;
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub(crate) struct QueuePatch {
     paused: Option<bool>,
+    /// Bytes per second; `null` goes back to the configured limit.
+    #[serde(default, deserialize_with = "named")]
+    bandwidth_limit: Option<Option<u64>>,
+}
+
+/// Tells a field that is `null` apart from one that is not there.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Where the queue stands.
@@ -27,13 +35,19 @@ pub(in super::super) async fn patch(
     State(app): State<App>,
     Json(patch): Json<QueuePatch>,
 ) -> Answered<QueueStatus> {
-    let Some(paused) = patch.paused else {
+    if patch.paused.is_none() && patch.bandwidth_limit.is_none() {
         return Err(Problem::field(
             "paused",
-            "it is missing; `true` or `false` is needed",
+            "it is missing, and so is `bandwidth_limit`; one of them is needed",
         ));
-    };
-    app.manager.set_queue_paused(paused).await?;
-    tracing::info!(paused, "Changed whether the queue is paused.");
+    }
+    if let Some(limit) = patch.bandwidth_limit {
+        app.manager.set_bandwidth_limit(limit).await?;
+        tracing::info!(limit, "Changed the bandwidth limit.");
+    }
+    if let Some(paused) = patch.paused {
+        app.manager.set_queue_paused(paused).await?;
+        tracing::info!(paused, "Changed whether the queue is paused.");
+    }
     show(State(app)).await
 }
