@@ -4,6 +4,7 @@
 //! reads the cache (listings and index files come from the caller). Loading reads the user's template folder once.
 
 mod complete;
+mod fingerprint;
 mod fnmatch;
 mod load;
 mod rules;

@@ -10,6 +10,7 @@ mod names;
 mod path;
 mod plan;
 mod ranges;
+mod report;
 mod state;
 mod status;
 
@@ -21,6 +22,7 @@ pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
 pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
+pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
 pub use state::{JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
     CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
