@@ -5,6 +5,7 @@
 use super::fnmatch::Pattern;
 use super::template::{AnyOf, SizeRange, Template};
 use super::variant::{FreeVariant, Variant};
+use super::warning::is_code;
 use crate::domain::{Failure, FailureCode};
 
 /// What a template and a variant say together.
@@ -134,7 +135,7 @@ impl<'a> Rules<'a> {
         let open = |pattern: &Pattern| {
             let text = pattern.as_str();
             // Files of program code need each other; some of them prove nothing.
-            pattern.literal().is_none() && (text.ends_with(['*', '/']) || text.ends_with(".py"))
+            pattern.literal().is_none() && (text.ends_with(['*', '/']) || is_code(text))
         };
         self.required.iter().any(open) || self.groups.iter().any(|group| group.per_folder)
     }

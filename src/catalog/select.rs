@@ -143,14 +143,15 @@ pub(super) fn choose(
 }
 
 fn unsatisfied(template: &Template, repo: &RepoId, missing: &[String]) -> Failure {
-    let mut named = missing[..missing.len().min(NAMED)].join(", ");
-    if missing.len() > NAMED {
-        named.push_str(&format!(" and {} more", missing.len() - NAMED));
-    }
+    let named = missing[..missing.len().min(NAMED)].join(", ");
+    let more = match missing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     Failure::new(
         FailureCode::TemplateUnsatisfied,
         format!(
-            "`{repo}` has no file for {named}, which template `{}` requires",
+            "`{repo}` has no file for {named}{more}, which template `{}` requires",
             template.id
         ),
     )

@@ -110,8 +110,8 @@ pub(super) fn sort(
     }
     for pattern in &rules.optional {
         for (place, name) in names.iter().enumerate() {
-            let free = matches!(reasons[place], Reason::NotNamed | Reason::OtherChoiceOf(_));
-            if free && pattern.matches(name) {
+            // What another choice stands for stays out: half of it would confuse a library.
+            if reasons[place] == Reason::NotNamed && pattern.matches(name) {
                 reasons[place] = Reason::Optional(pattern.text());
             }
         }

@@ -88,3 +88,47 @@ fn every_template_of_the_package_is_built_in() {
     }
     assert_eq!(files, builtin.templates().len());
 }
+
+#[test]
+fn a_broken_override_leaves_the_built_in_template_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "a.toml",
+        b"format = 1\nid = \"wdv3\"\ndescription = \"d\"\n",
+    );
+    // Too long, empty, cut in the middle of a write, and a link to itself.
+    write("b.toml", &vec![b'#'; (1 << 20) + 1]);
+    write("c.toml", b"");
+    write("d.toml", b"format = 1\nid = \"d\"\ndescription = \"cut");
+    std::os::unix::fs::symlink(dir.path().join("e.toml"), dir.path().join("e.toml")).unwrap();
+    let (catalog, problems) = Catalog::load(Some(dir.path()));
+    let files: Vec<_> = problems
+        .iter()
+        .map(|p| p.file.file_name().unwrap())
+        .collect();
+    for name in ["a.toml", "b.toml", "c.toml", "d.toml", "e.toml"] {
+        assert!(
+            files.iter().any(|file| *file == name),
+            "{name} in {problems:?}"
+        );
+    }
+    assert_eq!(files.len(), 5, "{problems:?}");
+    assert!(catalog.get("wdv3").is_some_and(|t| t.builtin));
+    let builtin = Catalog::builtin();
+    assert_eq!(catalog.templates().len(), builtin.templates().len());
+    // Every problem is one line that names its file.
+    for problem in &problems {
+        let text = problem.to_string();
+        assert!(text.contains(".toml") && !text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_none_is_a_problem_and_no_end() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (catalog, problems) = Catalog::load(Some(file.path()));
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].file, file.path());
+    assert!(catalog.get("everything").is_some());
+}

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::super::warning::is_pickled;
 use super::*;
 
 /// An entry of a listing as the hub sends it.
@@ -124,7 +125,16 @@ fn page(template: &Template, listing: &str, variant: Option<&str>) -> String {
         write!(page, ", variant {variant}").unwrap();
     }
     let (taken, all) = (selected.files.len(), files.len());
-    writeln!(page, "\n{taken} of {all} files, {}\n", size(selected.bytes)).unwrap();
+    // What no page states is left out of the sum.
+    let unstated = selected
+        .files
+        .iter()
+        .filter(|choice| files[choice.index].size == 1);
+    let sum = match selected.bytes - unstated.count() as u64 {
+        0 => "unknown".to_owned(),
+        bytes => size(bytes),
+    };
+    writeln!(page, "\n{taken} of {all} files, {sum}\n").unwrap();
     for (word, choices) in [("take", &selected.files), ("skip", &selected.skipped)] {
         for choice in choices {
             let file = &files[choice.index];
@@ -232,7 +242,7 @@ fn a_repository_without_its_weights_gets_no_plan() {
             id
         };
         let mut files = recorded(listing);
-        files.retain(|file| !file.path.as_str().ends_with(".bin"));
+        files.retain(|file| !is_pickled(file.path.as_str()));
         let failure = Catalog::builtin()
             .plan(&with_template(id), Kind::Caption, &repo("org/name"), &files)
             .unwrap_err();
