@@ -2,17 +2,21 @@
 //!
 //! Invariant: "complete" is never a guess in the caller's favour. Proofs, best first: the recorded plan, the saved
 //! listing of the commit, and the template itself with the indexes of sharded weights. A selection that takes
-//! every file cannot be proven by its template alone.
+//! every file, or whatever a folder holds, cannot be proven by its template alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Catalog;
-use super::fnmatch::{Filter, Pattern};
+use super::fnmatch::Filter;
 use super::rules::Rules;
-use super::select::{Candidates, Reason, is_satisfied, sort};
+use super::sort::{Candidates, sort};
+use super::split::missing_parts;
 use crate::domain::{
     Failure, FailureCode, Kind, PlannedFile, RemoteFile, RepoId, RepoPath, Selection,
 };
+
+/// What is missing when the rules alone cannot say which files there must be.
+const UNLISTED: &str = "the list of the commit's files is not known here";
 
 /// What is known about one commit in the cache.
 pub(crate) struct Evidence<'a> {
@@ -44,7 +48,9 @@ impl Completeness {
         Self {
             complete: missing.is_empty() && !here.is_empty(),
             missing,
-            bytes: here.iter().map(|(_, size)| size).sum(),
+            bytes: here
+                .iter()
+                .fold(0, |sum, (_, size)| sum.saturating_add(*size)),
             files: here.into_iter().map(|(path, _)| path.clone()).collect(),
         }
     }
@@ -115,19 +121,23 @@ fn prove_by_rules(rules: &Rules<'_>, filter: &Filter, evidence: &Evidence<'_>) -
         .iter()
         .map(|(path, _)| path.as_str())
         .collect();
-    let lost_shards = |names: &[&str], choice: Option<&[Pattern]>| -> Vec<String> {
-        let of_choice =
-            |name: &str| choice.is_none_or(|choice| choice.iter().any(|p| p.matches(name)));
-        names
+    let lost = |of_interest: &mut dyn Iterator<Item = &str>| -> BTreeSet<String> {
+        let of_interest: Vec<&str> = of_interest.collect();
+        let mut lost: BTreeSet<String> = of_interest
             .iter()
-            .filter(|name| is_index(name) && of_choice(name))
+            .filter(|name| is_index(name))
             .flat_map(|name| missing_shards(name, &present, evidence))
-            .collect()
+            .collect();
+        lost.extend(missing_parts(
+            of_interest.into_iter(),
+            names.iter().copied(),
+        ));
+        lost
     };
     let pick = |candidates: &Candidates<'_, '_>| {
-        let whole = |choice: &[Pattern]| lost_shards(candidates.names, Some(choice)).is_empty();
-        let satisfied = |choice: &Vec<Pattern>| is_satisfied(choice, candidates.names);
         let choices = &candidates.group.choices;
+        let whole = |choice: &Vec<_>| lost(&mut candidates.of_choice(choice)).is_empty();
+        let satisfied = |choice: &Vec<_>| candidates.satisfy(choice);
         choices
             .iter()
             .position(|choice| satisfied(choice) && whole(choice))
@@ -143,13 +153,15 @@ fn prove_by_rules(rules: &Rules<'_>, filter: &Filter, evidence: &Evidence<'_>) -
         .map(|(file, _)| file)
         .collect();
     let mut missing = sorted.missing;
-    let chosen: Vec<&str> = here
+    let mut needed = names
         .iter()
-        .zip(sorted.reasons.iter().filter(|reason| reason.is_chosen()))
-        .filter(|(_, reason)| matches!(reason, Reason::Required(_) | Reason::ChoiceOf(..)))
-        .map(|(file, _)| file.0.as_str())
-        .collect();
-    missing.extend(lost_shards(&chosen, None));
+        .zip(&sorted.reasons)
+        .filter(|(_, reason)| reason.is_needed())
+        .map(|(name, _)| *name);
+    missing.extend(lost(&mut needed));
+    if rules.are_open_ended() {
+        missing.push(UNLISTED.to_owned());
+    }
     if rules.all_files {
         match filter.only_names() {
             Some(wanted) => missing.extend(
@@ -158,7 +170,7 @@ fn prove_by_rules(rules: &Rules<'_>, filter: &Filter, evidence: &Evidence<'_>) -
                     .filter(|name| rules.excluded_by(name).is_none())
                     .filter(|name| !present.contains(name.as_str())),
             ),
-            None => missing.push("the list of the commit's files is not known here".to_owned()),
+            None => missing.push(UNLISTED.to_owned()),
         }
     }
     Completeness::new(missing, here)

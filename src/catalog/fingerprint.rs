@@ -3,33 +3,12 @@
 //! Invariant: a change of a rule, a pattern or the source changes the name; a change of a description, a licence or
 //! of another variant does not. Which files the rules choose is left to the selection.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::Catalog;
 use super::rules::Rules;
-use crate::domain::{Failure, FailureCode, Kind, RepoId, Revision, Selection};
-
-/// Keys of a template and of a variant that choose no file. A key that is not named here counts.
-const SILENT: [&str; 17] = [
-    "builtin",
-    "custom_code",
-    "default_for",
-    "default_variant",
-    "description",
-    "extends",
-    "format",
-    "id",
-    "kind",
-    "license",
-    "notes",
-    "pickle",
-    "repos",
-    "revision",
-    "size",
-    "sources",
-    "variants",
-];
+use crate::domain::{Failure, Kind, RepoId, Revision, Selection};
 
 impl Catalog {
     /// The fingerprint of a selection: 32 hex digits. An error says that the template or variant is unknown.
@@ -41,21 +20,20 @@ impl Catalog {
         kind: Kind,
     ) -> Result<String, Failure> {
         let template = self.template_for(selection, kind, repo)?;
-        // Refuses a variant that does not exist.
-        Rules::of(template, selection.variant.as_deref())?;
-        let chosen = selection
-            .variant
-            .as_deref()
-            .or(template.default_variant.as_deref());
-        let variant = chosen.and_then(|name| template.variants.get(name));
+        let rules = Rules::of(template, selection.variant.as_deref())?;
+        let any_case = template
+            .free_variant
+            .as_ref()
+            .is_some_and(|free| free.any_case);
         let canonical = json!({
             "repo": repo,
             "revision": revision,
-            "rules": rules_of(template)?,
-            "variant": match variant {
-                Some(variant) => rules_of(variant)?,
-                None => json!(chosen),
-            },
+            "all_files": rules.all_files,
+            "required": rules.required,
+            "optional": rules.optional,
+            "groups": rules.groups,
+            "exclude": rules.exclude,
+            "any_case": any_case,
             "allow": sorted(&selection.allow_patterns),
             "ignore": sorted(&selection.ignore_patterns),
         });
@@ -65,22 +43,6 @@ impl Catalog {
             .map(|byte| format!("{byte:02x}"))
             .collect())
     }
-}
-
-fn rules_of(table: &impl serde::Serialize) -> Result<Value, Failure> {
-    let value = serde_json::to_value(table).map_err(|error| {
-        Failure::new(
-            FailureCode::Internal,
-            format!("a template cannot be written as JSON: {error}"),
-        )
-    })?;
-    let Value::Object(table) = value else {
-        return Ok(value);
-    };
-    let speaking = table
-        .into_iter()
-        .filter(|(key, _)| !SILENT.contains(&key.as_str()));
-    Ok(Value::Object(speaking.collect::<Map<_, _>>()))
 }
 
 /// The order of a caller's patterns means nothing.
@@ -94,6 +56,7 @@ fn sorted(patterns: &[String]) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::FailureCode;
 
     const TAGGER: &str =
         "format = 1\nid = \"tagger\"\ndescription = \"A.\"\nrequired = [\"model.onnx\"]\n";

@@ -3,7 +3,15 @@
 //! A pattern matches the whole name, by characters, with upper and lower case told apart; `*` and `?` match `/`
 //! too. Invariant: time is bounded by the length of the pattern times the length of the name.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread compared a pattern with a name: lets a test bound the work of a plan.
+    pub(super) static COMPARISONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// One step of a compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +29,7 @@ enum Token {
 /// A compiled pattern that remembers its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    text: String,
+    text: Arc<str>,
     tokens: Vec<Token>,
 }
 
@@ -29,19 +37,24 @@ impl Pattern {
     /// Compiles a pattern exactly as Python reads it; every text is one.
     pub(crate) fn exact(text: &str) -> Self {
         Self {
-            text: text.to_owned(),
+            text: text.into(),
             tokens: compile(&text.chars().collect::<Vec<_>>()),
         }
     }
 
     /// Compiles a pattern for file names: `\` means `/`, and a final `/` means everything below.
     pub(crate) fn new(text: &str) -> Self {
+        Self::shown_as(text, text)
+    }
+
+    /// Compiles a pattern for file names that is shown to people as another text.
+    pub(super) fn shown_as(text: &str, shown: &str) -> Self {
         let mut path = text.replace('\\', "/");
         if path.ends_with('/') {
             path.push('*');
         }
         Self {
-            text: text.to_owned(),
+            text: shown.into(),
             ..Self::exact(&path)
         }
     }
@@ -49,6 +62,11 @@ impl Pattern {
     /// The pattern as it was written.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The same text, shared.
+    pub(crate) fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// The only name that it matches, when there is only one.
@@ -64,17 +82,29 @@ impl Pattern {
 
     /// Whether the pattern matches all of `name`.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.chars().collect();
+        #[cfg(test)]
+        COMPARISONS.with(|count| count.set(count.get() + 1));
+        if name.is_ascii() {
+            // No memory is taken for the usual name.
+            let bytes = name.as_bytes();
+            self.walk(bytes.len(), |at| char::from(bytes[at]))
+        } else {
+            let chars: Vec<char> = name.chars().collect();
+            self.walk(chars.len(), |at| chars[at])
+        }
+    }
+
+    fn walk(&self, length: usize, char_at: impl Fn(usize) -> char) -> bool {
         let (mut at, mut step) = (0, 0);
         // After a `*` fails to go on, it takes one more character; an earlier `*` never needs to be asked again.
         let mut last_any = None;
-        while at < name.len() {
+        while at < length {
             match self.tokens.get(step) {
                 Some(Token::Any) => {
                     last_any = Some((step, at));
                     step += 1;
                 }
-                Some(token) if token.takes(name[at]) => {
+                Some(token) if token.takes(char_at(at)) => {
                     step += 1;
                     at += 1;
                 }

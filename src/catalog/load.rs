@@ -5,23 +5,72 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::Catalog;
-use super::template::{Broken, Template};
+use super::template::Template;
+use super::validate::Broken;
+use super::{Catalog, extend};
 
-/// The templates that come with modelhaul.
-const BUILTIN: &[(&str, &str)] = &[
-    ("wdv3.toml", include_str!("../../catalog/wdv3.toml")),
-    ("jtp2.toml", include_str!("../../catalog/jtp2.toml")),
-    (
-        "transformers.toml",
-        include_str!("../../catalog/transformers.toml"),
-    ),
-    (
-        "everything.toml",
-        include_str!("../../catalog/everything.toml"),
-    ),
+macro_rules! builtin {
+    ($($id:literal,)*) => {
+        &[$(($id, include_str!(concat!("../../catalog/", $id, ".toml"))),)*]
+    };
+}
+
+/// The templates that come with modelhaul, by id. The first of those that fit a repository equally well is taken.
+const BUILTIN: &[(&str, &str)] = builtin![
+    "everything",
+    "onnx-tagger",
+    "transformers",
+    "transformers+code",
+    "single-file",
+    "gguf",
+    "folder",
+    "diffusers",
+    "wdv3",
+    "wdv3-vit",
+    "wdv3-vit-large",
+    "wdv3-swinv2",
+    "wdv3-convnext",
+    "wdv3-eva02-large",
+    "wdv2-swinv2",
+    "wdv2-convnext",
+    "wdv2-convnextv2",
+    "wdv2-moat",
+    "wdv2-vit",
+    "jtp2",
+    "jtp1",
+    "pixai-v0.9",
+    "camie-onnx",
+    "florence2-base",
+    "florence2-large",
+    "blip-base",
+    "blip-large",
+    "joycaption-a2",
+    "moondream2",
+    "moondream2-gguf",
+    "yolo11",
+    "adetailer",
+    "grounding-dino-tiny",
+    "grounding-dino-base",
+    "groundingdino-original",
+    "sam-vit-huge",
+    "sam-vit-large",
+    "sam-vit-b-original",
+    "sam2-hiera-large",
+    "sam2.1-hiera-large",
+    "sam2.1-hiera-base-plus",
+    "sam2.1-hiera-small",
+    "sam2.1-hiera-tiny",
+    "rtdetr-r50",
+    "rtdetr-r34",
+    "rtdetr-r18",
+    "llada-8b-instruct",
+    "llada-8b-base",
+    "llada-1.5",
+    "dream-coder-7b",
 ];
 
 /// Longest template that is read, in bytes.
@@ -53,19 +102,32 @@ impl fmt::Display for TemplateProblem {
     }
 }
 
+/// A file that was read and understood as far as it goes alone.
+struct Source {
+    file: PathBuf,
+    text: String,
+    template: Template,
+}
+
 impl Catalog {
     /// The built-in templates alone.
     pub(crate) fn builtin() -> Self {
-        let templates = BUILTIN
-            .iter()
-            .map(|(name, text)| {
-                let mut template =
-                    parse(Path::new(name), text).expect("a test loads every built-in template");
+        static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+            let sources = BUILTIN
+                .iter()
+                .map(|(id, text)| parse(format!("{id}.toml").into(), (*text).to_owned()));
+            let sources: Vec<Source> = sources
+                .collect::<Result<_, _>>()
+                .expect("a test loads every built-in template");
+            let mut problems = Vec::new();
+            let mut templates = settle(sources, &[], &mut problems);
+            for template in &mut templates {
                 template.builtin = true;
-                template
-            })
-            .collect();
-        Self { templates }
+            }
+            debug_assert!(problems.is_empty(), "{problems:?}");
+            Catalog { templates }
+        });
+        CATALOG.clone()
     }
 
     /// The built-in templates and those of the user's folder, where one of the same id goes before a built-in one.
@@ -77,36 +139,47 @@ impl Catalog {
             return (builtin, Vec::new());
         };
         let mut problems = Vec::new();
-        let mut own: Vec<Template> = Vec::new();
+        let mut sources: Vec<Source> = Vec::new();
         for file in template_files(folder, &mut problems) {
-            match read(&file) {
-                Ok(template) if own.iter().any(|t| t.id == template.id) => {
-                    problems.push(TemplateProblem {
-                        file,
-                        line: None,
-                        key: Some("id".to_owned()),
-                        message: format!(
-                            "another file of the folder defines `{}` already",
-                            template.id
-                        ),
-                    });
+            match read(file) {
+                Ok(source) if sources.iter().any(|s| s.template.id == source.template.id) => {
+                    let message = format!(
+                        "another file of the folder defines `{}` already",
+                        source.template.id
+                    );
+                    problems.push(locate(source.file, &source.text, "id", message));
                 }
-                Ok(template) => own.push(template),
+                Ok(source) => sources.push(source),
                 Err(problem) => problems.push(problem),
             }
         }
-        let taken: BTreeSet<String> = own.iter().map(|t| t.id.clone()).collect();
-        own.extend(
-            builtin
-                .templates
-                .into_iter()
-                .filter(|t| !taken.contains(&t.id)),
-        );
+        let mut templates = settle(sources, &builtin.templates, &mut problems);
+        let taken: BTreeSet<String> = templates.iter().map(|t| t.id.clone()).collect();
+        let others = builtin.templates.into_iter();
+        templates.extend(others.filter(|t| !taken.contains(&t.id)));
         for problem in &problems {
             tracing::warn!(%problem, "a template is not used");
         }
-        (Self { templates: own }, problems)
+        (Self { templates }, problems)
     }
+}
+
+/// Makes templates of sources; what cannot be one becomes a problem.
+fn settle(
+    sources: Vec<Source>,
+    base: &[Template],
+    problems: &mut Vec<TemplateProblem>,
+) -> Vec<Template> {
+    let (places, drafts): (Vec<_>, Vec<_>) = sources
+        .into_iter()
+        .map(|source| ((source.file, source.text), source.template))
+        .unzip();
+    let (templates, refused) = extend::resolve(&drafts, base);
+    for (at, Broken { key, message }) in refused {
+        let (file, text) = &places[at];
+        problems.push(locate(file.clone(), text, key, message));
+    }
+    templates
 }
 
 /// The `*.toml` files of a folder in the order of their names.
@@ -142,44 +215,71 @@ fn template_files(folder: &Path, problems: &mut Vec<TemplateProblem>) -> Vec<Pat
     files
 }
 
-fn read(file: &Path) -> Result<Template, TemplateProblem> {
-    let problem = |message: String| TemplateProblem {
-        file: file.to_owned(),
-        line: None,
-        key: None,
-        message,
-    };
-    let facts =
-        std::fs::metadata(file).map_err(|error| problem(format!("it cannot be read: {error}")))?;
-    if !facts.is_file() || facts.len() > LIMIT {
-        return Err(problem(format!("it is no file of at most {LIMIT} bytes")));
+fn read(file: PathBuf) -> Result<Source, TemplateProblem> {
+    match read_text(&file) {
+        Ok(text) => parse(file, text),
+        Err(message) => Err(TemplateProblem {
+            file,
+            line: None,
+            key: None,
+            message,
+        }),
     }
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| problem(format!("it cannot be read: {error}")))?;
-    parse(file, &text)
 }
 
-fn parse(file: &Path, text: &str) -> Result<Template, TemplateProblem> {
-    let template: Template = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| line_at(text, span.start));
-        TemplateProblem {
-            file: file.to_owned(),
-            line,
-            key: line.and_then(|line| key_on(text, line)),
-            message: error.message().to_owned(),
+fn read_text(file: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
+    let too_long = || format!("it is no file of at most {LIMIT} bytes");
+    // A pipe would block when it is opened.
+    let facts = std::fs::metadata(file).map_err(unreadable)?;
+    if !facts.is_file() {
+        return Err(too_long());
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(file).map_err(unreadable)?;
+    let length = file
+        .take(LIMIT + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    if length as u64 > LIMIT {
+        return Err(too_long());
+    }
+    Ok(text)
+}
+
+fn parse(file: PathBuf, text: String) -> Result<Source, TemplateProblem> {
+    match toml::from_str::<Template>(&text) {
+        Ok(template) => match template.validate_alone() {
+            Ok(()) => Ok(Source {
+                file,
+                text,
+                template,
+            }),
+            Err(Broken { key, message }) => Err(locate(file, &text, key, message)),
+        },
+        Err(error) => {
+            let line = error.span().map(|span| line_at(&text, span.start));
+            Err(TemplateProblem {
+                file,
+                line,
+                key: line.and_then(|line| key_on(&text, line)),
+                message: error.message().to_owned(),
+            })
         }
-    })?;
-    template.validate().map_err(|Broken { key, message }| {
-        let line = (1..=text.lines().count())
-            .find(|line| key_on(text, *line).is_some_and(|found| found == key));
-        TemplateProblem {
-            file: file.to_owned(),
-            line,
-            key: Some(key.to_owned()),
-            message,
-        }
-    })?;
-    Ok(template)
+    }
+}
+
+/// A problem with a key, and the line of that key when the file has it.
+fn locate(file: PathBuf, text: &str, key: &str, message: String) -> TemplateProblem {
+    let is_key = |found: &str| found == key || found.rsplit('.').next() == Some(key);
+    let line = (1..=text.lines().count())
+        .find(|line| key_on(text, *line).is_some_and(|found| is_key(&found)));
+    TemplateProblem {
+        file,
+        line,
+        key: Some(key.to_owned()),
+        message,
+    }
 }
 
 /// The line of a byte, counted from 1.

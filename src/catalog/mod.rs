@@ -4,22 +4,34 @@
 //! reads the cache (listings and index files come from the caller). Loading reads the user's template folder once.
 
 mod complete;
+mod extend;
 mod fingerprint;
 mod fnmatch;
+mod lint;
 mod load;
+mod reason;
 mod rules;
 mod select;
+mod sort;
+mod split;
 mod template;
 #[cfg(test)]
 mod tests;
+mod validate;
+mod variant;
+mod warning;
 
 use crate::domain::{Failure, FailureCode, Kind, RepoId, Selection};
 
 pub(crate) use complete::{Completeness, Evidence};
 pub(crate) use fnmatch::{Filter, Pattern, filter};
+pub(crate) use lint::{Finding, Severity};
 pub(crate) use load::TemplateProblem;
-pub(crate) use select::{Choice, Reason, Selected};
-pub(crate) use template::{AnyOf, SizeRange, Template, Variant};
+pub(crate) use reason::Reason;
+pub(crate) use select::{Choice, Selected};
+pub(crate) use template::{AnyOf, SizeRange, Template};
+pub(crate) use variant::{FreeVariant, Variant};
+pub(crate) use warning::Warning;
 
 /// The id of the template that takes every file.
 pub(crate) const EVERYTHING: &str = "everything";

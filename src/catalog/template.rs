@@ -1,17 +1,15 @@
 //! The template format: a TOML file that says which files a family of models needs.
 //!
-//! Invariant: a template that exists has a usable id, the known format, something to fetch, and no variant or
-//! group that cannot work. Fields that are not known are errors, so a typing mistake is never silent.
+//! Invariant: fields that are not known are errors, so a typing mistake is never silent. Leaves to `validate` what
+//! the fields may say together, and to `extend` how one template adds to another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::fnmatch::Pattern;
+use super::variant::{FreeVariant, Variant};
 use crate::domain::{Kind, RepoId, Revision};
-
-/// The format that this version reads.
-const FORMAT: u32 = 1;
 
 /// Which files a family of models needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,7 +19,11 @@ pub(crate) struct Template {
     pub(crate) format: u32,
     /// The name under which registrations ask for it.
     pub(crate) id: String,
+    /// The template whose rules this one adds to; its own id means the built-in one of that id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) extends: Option<String>,
     /// A sentence for people.
+    #[serde(default)]
     pub(crate) description: String,
     /// The family, when it fits only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,10 +34,11 @@ pub(crate) struct Template {
     /// The repositories that it was made for: ids or patterns.
     #[serde(default)]
     pub(crate) repos: Vec<String>,
-    /// The revision to use when a registration names none.
+    /// The revision to use when a registration names none. Built-in templates pin none, because a library that
+    /// asks for `main` offline would not find another revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<Revision>,
-    /// The licence of the models, as the hub writes it.
+    /// The licence of the models: the hub's word for it, or a note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) license: Option<String>,
     /// Whether the files hold program code that the model's library runs.
@@ -65,9 +68,18 @@ pub(crate) struct Template {
     /// The variant of registrations that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) default_variant: Option<String>,
+    /// A variant in the caller's words, instead of named ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) free_variant: Option<FreeVariant>,
     /// The size that is usual, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<SizeRange>,
+    /// Sentences for whoever uses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    /// Where its facts come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sources: Vec<String>,
     /// Whether it came with modelhaul.
     #[serde(default, skip_deserializing)]
     pub(crate) builtin: bool,
@@ -81,30 +93,15 @@ pub(crate) struct AnyOf {
     pub(crate) name: String,
     /// The ways, best first; each pattern of a way must match at least one file.
     pub(crate) choices: Vec<Vec<Pattern>>,
-}
-
-/// What a variant adds to its template; a group takes the place of the template's group of that name.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Variant {
-    /// A sentence for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
-    /// Whether its weights are pickled.
+    /// Patterns of files that do not count for this group, though others may take them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) except: Vec<Pattern>,
+    /// Whether a repository may have none of it.
     #[serde(default)]
-    pub(crate) pickle: bool,
-    /// More required patterns.
+    pub(crate) optional: bool,
+    /// Whether each folder chooses for itself; the root of the repository then has no choice.
     #[serde(default)]
-    pub(crate) required: Vec<Pattern>,
-    /// More optional patterns.
-    #[serde(default)]
-    pub(crate) optional: Vec<Pattern>,
-    /// More excluded patterns.
-    #[serde(default)]
-    pub(crate) exclude: Vec<Pattern>,
-    /// Other or more groups.
-    #[serde(default)]
-    pub(crate) any_of: Vec<AnyOf>,
+    pub(crate) per_folder: bool,
 }
 
 /// A range of sizes in bytes, both ends included.
@@ -146,110 +143,4 @@ impl Template {
     pub(crate) fn default_repo(&self) -> Option<RepoId> {
         self.repos.iter().find_map(|known| known.parse().ok())
     }
-
-    /// Checks what the grammar of TOML cannot say.
-    pub(super) fn validate(&self) -> Result<(), Broken> {
-        let broken = |key, message: &str| {
-            Err(Broken {
-                key,
-                message: message.to_owned(),
-            })
-        };
-        if self.format != FORMAT {
-            return broken("format", "this version reads format 1");
-        }
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        if !(1..=64).contains(&self.id.len())
-            || !self.id.bytes().all(legal)
-            || !self.id.as_bytes()[0].is_ascii_alphanumeric()
-        {
-            return broken(
-                "id",
-                "1 to 64 lower-case letters, digits or `._-` are expected, beginning with a letter or digit",
-            );
-        }
-        let fetches = !self.required.is_empty() || !self.any_of.is_empty();
-        let variants_fetch = !self.variants.is_empty()
-            && self.default_variant.is_some()
-            && self
-                .variants
-                .values()
-                .all(|v| !v.required.is_empty() || !v.any_of.is_empty());
-        if !self.all_files && !fetches && !variants_fetch {
-            return broken(
-                "required",
-                "nothing is required: name `required` files, an `any_of` group, or `all_files = true`",
-            );
-        }
-        if self.all_files && fetches {
-            return broken(
-                "all_files",
-                "it stands alone: only `exclude` may go with it",
-            );
-        }
-        if let Some(name) = &self.default_variant
-            && !self.variants.contains_key(name)
-        {
-            return broken("default_variant", "there is no variant of this name");
-        }
-        if self.size.is_some_and(|size| size.min > size.max) {
-            return broken("size", "`min` is larger than `max`");
-        }
-        if self.repos.iter().any(|known| known.trim().is_empty()) {
-            return broken("repos", "a repository is empty");
-        }
-        check_lists(&self.required, &self.optional, &self.exclude, &self.any_of)?;
-        self.variants
-            .values()
-            .try_for_each(|v| check_lists(&v.required, &v.optional, &v.exclude, &v.any_of))
-    }
-}
-
-fn check_lists(
-    required: &[Pattern],
-    optional: &[Pattern],
-    exclude: &[Pattern],
-    groups: &[AnyOf],
-) -> Result<(), Broken> {
-    let lists = [
-        ("required", required),
-        ("optional", optional),
-        ("exclude", exclude),
-    ];
-    for (key, list) in lists {
-        check_patterns(key, list)?;
-    }
-    let mut names = BTreeSet::new();
-    for group in groups {
-        let broken = |key, message: &str| {
-            Err(Broken {
-                key,
-                message: format!("group `{}`: {message}", group.name.escape_debug()),
-            })
-        };
-        if group.name.trim().is_empty() || !names.insert(&group.name) {
-            return broken("name", "each group needs a name of its own");
-        }
-        if group.choices.is_empty() || group.choices.iter().any(Vec::is_empty) {
-            return broken(
-                "choices",
-                "a choice without a pattern would always be satisfied",
-            );
-        }
-        for choice in &group.choices {
-            check_patterns("choices", choice)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_patterns(key: &'static str, patterns: &[Pattern]) -> Result<(), Broken> {
-    let empty = patterns.iter().any(|pattern| pattern.as_str().is_empty());
-    if empty {
-        return Err(Broken {
-            key,
-            message: "a pattern is empty and would match nothing".to_owned(),
-        });
-    }
-    Ok(())
 }

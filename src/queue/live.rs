@@ -71,6 +71,9 @@ pub(crate) struct LiveJob {
     pub(crate) files_done: AtomicU64,
     /// Bytes that were on disk when the attempt began, files and parts.
     pub(crate) reused_bytes: AtomicU64,
+    /// Bytes by which the place of an app's own function has grown.
+    grown_bytes: AtomicU64,
+    grown_at: Mutex<Option<DateTime<Utc>>>,
     total_bytes: AtomicU64,
     high_water: AtomicU64,
     phase: Mutex<Option<Phase>>,
@@ -85,6 +88,8 @@ impl LiveJob {
             present_bytes: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             reused_bytes: AtomicU64::new(0),
+            grown_bytes: AtomicU64::new(0),
+            grown_at: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
             phase: Mutex::new(None),
@@ -107,9 +112,18 @@ impl LiveJob {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that came over the network in this attempt.
+    /// Bytes that came in this attempt, over the network or by an app's own function.
     pub(crate) fn received(&self) -> u64 {
-        self.transfer.snapshot().received
+        self.transfer.snapshot().received + self.grown_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes by how much the place of an app's own function has grown since the attempt began; less never counts.
+    pub(crate) fn grown_to(&self, before: u64, grown: u64, now: DateTime<Utc>) {
+        if self.grown_bytes.fetch_max(grown, Ordering::Relaxed) < grown {
+            self.present_bytes
+                .store(before.saturating_add(grown), Ordering::Relaxed);
+            *self.grown_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
     }
 
     /// The numbers now. Bytes only go up, also when a file must be fetched again.
@@ -126,9 +140,12 @@ impl LiveJob {
             files_done: self.files_done.load(Ordering::Relaxed),
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
-            rate: self.rate(clock.monotonic(), transfer.received),
+            rate: self.rate(clock.monotonic(), self.received()),
             current_file: transfer.current_file.map(|path| path.to_string()),
-            last_byte_at: transfer.last_byte.map(|at| clock.now() - at.elapsed()),
+            last_byte_at: transfer
+                .last_byte
+                .map(|at| clock.now() - at.elapsed())
+                .or(*self.grown_at.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 

@@ -6,7 +6,9 @@
 
 mod app;
 mod context;
+mod dry_run;
 mod fetch;
+mod growth;
 mod halt;
 mod handlers;
 mod keeper;
@@ -26,6 +28,7 @@ mod worker;
 
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
+pub(crate) use plan::Wanted;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;

@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 
 use super::context::Context;
 use super::fetch::blocking;
+use super::plan::Wanted;
 use super::run::store_failure;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Evidence};
 use crate::domain::{
-    CommitHash, Failure, FileRow, Kind, Model, Origin, Readiness, RepoId, RepoPath, Revision,
-    Selection,
+    CommitHash, Failure, FailureCode, FileRow, Model, Origin, Readiness, RepoId, RepoPath,
 };
 
 /// At most this many missing files are named.
@@ -56,58 +56,53 @@ impl Presence {
 impl Context {
     /// Looks what of the model is in the cache.
     pub(crate) async fn presence(&self, model: &Model) -> Result<Presence, Failure> {
-        let (repo_id, revision, selection) = match &model.spec.origin {
-            Origin::Handler { model_path } => return of_handler(model, model_path.clone()).await,
-            Origin::Hub {
-                repo_id,
-                revision,
-                selection,
-            } => (repo_id.clone(), revision.clone(), selection.clone()),
+        let wanted = match (&model.spec.origin, Wanted::of(&model.spec)) {
+            (Origin::Handler { model_path }, _) => {
+                return of_handler(model, model_path.clone()).await;
+            }
+            (Origin::Hub { .. }, None) => return Ok(Presence::default()),
+            (Origin::Hub { .. }, Some(wanted)) => wanted,
         };
-        let commit = model
+        let cache = Arc::clone(&self.cache);
+        let pinned = model
             .readiness
             .as_ref()
             .and_then(|ready| ready.commit.clone())
-            .or_else(|| revision.as_commit());
-        let planned = match &commit {
-            Some(commit) => self.planned_rows(model, commit).await?,
-            None => Vec::new(),
-        };
-        let (cache, catalog, kind) = (
-            Arc::clone(&self.cache),
-            Arc::clone(&self.catalog),
-            model.spec.kind,
-        );
-        let planned = commit
-            .filter(|_| !planned.is_empty())
-            .map(|commit| (commit, planned));
-        if let Some((commit, rows)) = planned {
-            return blocking(move || by_plan(&cache, &repo_id, commit, &rows)).await;
+            .or_else(|| wanted.revision.as_commit());
+        if let Some(commit) = pinned {
+            let rows = self.planned_rows(model, &wanted, &commit).await?;
+            if !rows.is_empty() {
+                return blocking(move || by_plan(&cache, &wanted.repo_id, commit, &rows)).await;
+            }
         }
-        let (cache_then, repo_then, revision_then) =
-            (Arc::clone(&cache), repo_id.clone(), revision.clone());
-        let shown = blocking(move || cache_then.read_ref(&repo_then, &revision_then)).await?;
+        let (cache_then, then) = (Arc::clone(&cache), wanted.clone());
+        let shown = blocking(move || cache_then.read_ref(&then.repo_id, &then.revision)).await?;
         let rows = match shown.map_err(|error| error.failure())? {
             Some(commit) => {
-                let rows = self.planned_rows(model, &commit).await?;
+                let rows = self.planned_rows(model, &wanted, &commit).await?;
                 (!rows.is_empty()).then_some((commit, rows))
             }
             None => None,
         };
+        let catalog = Arc::clone(&self.catalog);
         blocking(move || match rows {
-            Some((commit, rows)) => Ok(by_plan(&cache, &repo_id, commit, &rows)),
-            None => by_template(&cache, &catalog, &repo_id, &revision, &selection, kind),
+            Some((commit, rows)) => Ok(by_plan(&cache, &wanted.repo_id, commit, &rows)),
+            None => by_template(&cache, &catalog, &wanted),
         })
         .await?
     }
 
+    /// The stored plan of the commit, if this selection made it.
     async fn planned_rows(
         &self,
         model: &Model,
+        wanted: &Wanted,
         commit: &CommitHash,
     ) -> Result<Vec<FileRow>, Failure> {
+        // A template that is gone says nothing against the plan that it made: then the last one counts.
+        let key = self.plan_key(wanted).ok();
         self.store
-            .files_of(model.key, commit)
+            .files_of_plan(model.key, commit, key.as_deref())
             .await
             .map_err(|error| store_failure(&error))
     }
@@ -132,16 +127,10 @@ fn by_plan(cache: &Cache, repo_id: &RepoId, commit: CommitHash, rows: &[FileRow]
     presence
 }
 
-fn by_template(
-    cache: &Cache,
-    catalog: &Catalog,
-    repo_id: &RepoId,
-    revision: &Revision,
-    selection: &Selection,
-    kind: Kind,
-) -> Result<Presence, Failure> {
+fn by_template(cache: &Cache, catalog: &Catalog, wanted: &Wanted) -> Result<Presence, Failure> {
+    let repo_id = &wanted.repo_id;
     let snapshot = cache
-        .lookup(repo_id, revision)
+        .lookup(repo_id, &wanted.revision)
         .map_err(|error| error.failure())?;
     let Some(snapshot) = snapshot else {
         return Ok(Presence::default());
@@ -162,15 +151,29 @@ fn by_template(
         plan: None,
         shards: &shards,
     };
-    let proof = catalog.check(selection, kind, repo_id, &evidence)?;
-    Ok(Presence {
+    let found = Presence {
         exists: !sizes.is_empty(),
+        commit: Some(snapshot.commit.clone()),
+        path: Some(snapshot.dir.clone()),
+        ..Presence::default()
+    };
+    let proof = match catalog.check(&wanted.selection, wanted.kind, repo_id, &evidence) {
+        Ok(proof) => proof,
+        // A look must not fail over a template that was removed: what cannot be proven is not complete.
+        Err(failure) if failure.code == FailureCode::TemplateUnknown => {
+            return Ok(Presence {
+                missing: vec![failure.message],
+                ..found
+            });
+        }
+        Err(failure) => return Err(failure),
+    };
+    Ok(Presence {
         complete: proof.complete,
-        commit: Some(snapshot.commit),
-        path: Some(snapshot.dir),
         missing: proof.missing.into_iter().take(MOST_NAMED).collect(),
         bytes: proof.bytes,
         files: proof.files.len() as u64,
+        ..found
     })
 }
 
@@ -178,11 +181,13 @@ async fn of_handler(model: &Model, path: Option<PathBuf>) -> Result<Presence, Fa
     let looked_at = path.clone();
     let there = blocking(move || looked_at.is_none_or(|path| path.exists())).await?;
     let complete = model.readiness.is_some() && there;
+    let gone = path.as_ref().filter(|_| model.readiness.is_some() && !there);
     let bytes = model.readiness.as_ref().map_or(0, |ready| ready.bytes);
     let files = model.readiness.as_ref().map_or(0, |ready| ready.files);
     Ok(Presence {
         exists: complete,
         complete,
+        missing: gone.map(|path| path.display().to_string()).into_iter().collect(),
         path,
         bytes,
         files,
