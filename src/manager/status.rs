@@ -36,6 +36,11 @@ impl UnifiedModelDownloadManager {
         let mut position = 0;
         let mut queue = Vec::new();
         for job in store.active_jobs(LONGEST_QUEUE).await? {
+            // Before the plan is known, the registration's estimates stand in for it.
+            let model = match job.bytes_total {
+                Some(_) => None,
+                None => store.model_by_key(job.model_key).await?,
+            };
             let running = job.state == JobState::Running;
             position += u64::from(!running);
             queue.push(QueueEntry {
@@ -46,7 +51,7 @@ impl UnifiedModelDownloadManager {
                 waiting: self.waiting(&job),
                 queue_position: (!running).then_some(position),
                 attempt: job.attempt,
-                progress: self.progress(&job, None),
+                progress: self.progress(&job, model.as_ref()),
                 enqueued_at: job.enqueued_at,
             });
         }
@@ -82,7 +87,8 @@ impl UnifiedModelDownloadManager {
     pub(super) async fn status_of(&self, model: &Model) -> Result<ModelStatus> {
         let store = &self.context.store;
         let job = store.last_job(model.key).await?;
-        let presence = self.context.presence(model).await?;
+        let (model, presence) = self.look(model).await?;
+        let model = &model;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
         let status = match (active, presence.complete) {
             (true, _) => Status::Downloading,
@@ -104,8 +110,8 @@ impl UnifiedModelDownloadManager {
             _ => None,
         };
         let progress = match &job {
-            Some(job) => self.progress(job, Some((model, &presence))),
-            None => resting_progress(model, &presence),
+            Some(job) if job.state != JobState::Completed => self.progress(job, Some(model)),
+            _ => resting_progress(model, &presence),
         };
         Ok(ModelStatus {
             model_id: model.id().clone(),
@@ -174,12 +180,7 @@ impl UnifiedModelDownloadManager {
             .filter(|_| job.state == JobState::Running)
     }
 
-    fn progress(&self, job: &Job, at_rest: Option<(&Model, &Presence)>) -> ProgressStatus {
-        if job.state == JobState::Completed
-            && let Some((model, presence)) = at_rest
-        {
-            return resting_progress(model, presence);
-        }
+    fn progress(&self, job: &Job, model: Option<&Model>) -> ProgressStatus {
         let mut shown = ProgressStatus {
             current_file: job.current_file.clone(),
             files_downloaded: job.files_done,
@@ -207,7 +208,7 @@ impl UnifiedModelDownloadManager {
             shown.current_file = None;
             shown.speed_bytes_per_second = 0;
         }
-        if let (None, Some((model, _))) = (shown.bytes_total, at_rest) {
+        if let (None, Some(model)) = (shown.bytes_total, model) {
             estimate(&mut shown, model);
         }
         finish(&mut shown);
@@ -245,6 +246,12 @@ fn finish(shown: &mut ProgressStatus) {
         1000
     } else {
         shown.bytes_downloaded.min(total).saturating_mul(1000) / total
+    };
+    // A guess that is reached does not say that it is done.
+    let tenths = if shown.estimated {
+        tenths.min(999)
+    } else {
+        tenths
     };
     shown.percent = u32::try_from(tenths)
         .ok()

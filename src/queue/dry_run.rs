@@ -67,7 +67,13 @@ impl Context {
         let (cache, wanted) = (Arc::clone(&self.cache), wanted.clone());
         let floor = self.options.disk_floor;
         let told = blocking(move || {
-            let here = look(&cache, &wanted.repo_id, &info.commit, &outline.files(), parts)?;
+            let here = look(
+                &cache,
+                &wanted.repo_id,
+                &info.commit,
+                &outline.files(),
+                parts,
+            )?;
             let mut report = report(&wanted, info, outline, &here, floor);
             report.path = cache.snapshot_dir(&wanted.repo_id, &report.commit);
             report.model_id = model_id;

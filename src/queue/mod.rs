@@ -28,8 +28,8 @@ mod worker;
 
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
-pub(crate) use plan::Wanted;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use plan::Wanted;
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use scheduler::{Role, Scheduler};

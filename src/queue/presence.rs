@@ -181,13 +181,18 @@ async fn of_handler(model: &Model, path: Option<PathBuf>) -> Result<Presence, Fa
     let looked_at = path.clone();
     let there = blocking(move || looked_at.is_none_or(|path| path.exists())).await?;
     let complete = model.readiness.is_some() && there;
-    let gone = path.as_ref().filter(|_| model.readiness.is_some() && !there);
+    let gone = path
+        .as_ref()
+        .filter(|_| model.readiness.is_some() && !there);
     let bytes = model.readiness.as_ref().map_or(0, |ready| ready.bytes);
     let files = model.readiness.as_ref().map_or(0, |ready| ready.files);
     Ok(Presence {
         exists: complete,
         complete,
-        missing: gone.map(|path| path.display().to_string()).into_iter().collect(),
+        missing: gone
+            .map(|path| path.display().to_string())
+            .into_iter()
+            .collect(),
         path,
         bytes,
         files,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::{Bench, at, checkpoint, commit, file, id, ready, planned};
+use super::{Bench, at, checkpoint, commit, file, id, planned, ready};
 use crate::domain::{FileRow, FileState, JobState, PlannedFile};
 use crate::store::{ProgressUpdate, Store, StoreError};
 
