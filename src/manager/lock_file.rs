@@ -45,17 +45,7 @@ pub struct LockedModel {
     pub revision: Revision,
     /// What it was then.
     pub commit: CommitHash,
-    /// Which files were wanted, for a registration on another machine.
-    #[serde(flatten)]
-    pub selection: LockedSelection,
-    /// The files in the order of their paths.
-    pub files: Vec<LockedFile>,
-}
-
-/// Which files were wanted; as in a registration.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LockedSelection {
-    /// The template.
+    /// The template that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Its variant.
@@ -67,6 +57,8 @@ pub struct LockedSelection {
     /// Patterns of which none may match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_patterns: Vec<String>,
+    /// The files in the order of their paths.
+    pub files: Vec<LockedFile>,
 }
 
 /// One file of a locked model.
@@ -215,19 +207,16 @@ impl LockedModel {
             repo: repo_id.clone(),
             revision: revision.clone(),
             commit,
-            selection: LockedSelection {
-                template: selection.template.clone(),
-                variant: selection.variant.clone(),
-                allow_patterns: selection.allow_patterns.clone(),
-                ignore_patterns: selection.ignore_patterns.clone(),
-            },
+            template: selection.template.clone(),
+            variant: selection.variant.clone(),
+            allow_patterns: selection.allow_patterns.clone(),
+            ignore_patterns: selection.ignore_patterns.clone(),
             files: files.into_iter().map(LockedFile).collect(),
         })
     }
 
     /// The registration that it was.
     pub fn registration(&self) -> NewModel {
-        let selection = self.selection.clone();
         NewModel {
             model_id: self.id.clone(),
             kind: self.kind,
@@ -235,10 +224,10 @@ impl LockedModel {
                 repo_id: self.repo.clone(),
                 revision: self.revision.clone(),
                 selection: Selection {
-                    template: selection.template,
-                    variant: selection.variant,
-                    allow_patterns: selection.allow_patterns,
-                    ignore_patterns: selection.ignore_patterns,
+                    template: self.template.clone(),
+                    variant: self.variant.clone(),
+                    allow_patterns: self.allow_patterns.clone(),
+                    ignore_patterns: self.ignore_patterns.clone(),
                 },
             },
             description: None,
@@ -346,7 +335,9 @@ mod tests {
             (good.replace("sha256", "md5"), "md5"),
             (good.replace(&"1".repeat(40), "main"), "commit"),
             (good.replace("size = 9", "size = -9"), "-9"),
-            (good.replace("revision", "revison"), "revison"),
+            (good.replace("revision", "revison"), "revision"),
+            (good.replace("kind =", "colour = 1\nkind ="), "colour"),
+            (good.replace("size = 9", "size = 9\nmode = 1"), "mode"),
             ("version = ".to_owned(), ""),
         ] {
             let error = LockFile::parse(&bad).unwrap_err().to_string();

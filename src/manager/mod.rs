@@ -31,7 +31,7 @@ use crate::store::Store;
 
 pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
 pub use error::ManagerError;
-pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel, LockedSelection};
+pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
 pub use outcome::{
     Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, Started, WorkScope,
