@@ -30,7 +30,8 @@ pub(crate) enum Audience {
 pub(crate) fn start(options: &LogOptions, audience: Audience) -> Result<(), ConfigError> {
     let directives = options.filter.as_deref().unwrap_or(match audience {
         Audience::Service => "warn,modelhaul=info",
-        Audience::Command => "warn",
+        // How a job ends is the command's own result; it need not be said twice.
+        Audience::Command => "warn,modelhaul::queue::settle=error",
     });
     let filter = EnvFilter::try_new(directives).map_err(|error| ConfigError::Value {
         name: "log",

@@ -35,7 +35,7 @@ pub(crate) struct Evidence<'a> {
 pub(crate) struct Completeness {
     /// Whether it is proven.
     pub(crate) complete: bool,
-    /// What is missing: paths, patterns in backquotes, or a sentence.
+    /// What is missing: paths, patterns that no path is known for in backquotes, or a sentence.
     pub(crate) missing: Vec<String>,
     /// Bytes of the wanted files that are here.
     pub(crate) bytes: u64,

@@ -81,7 +81,8 @@ pub(super) fn sort(
             .filter(|place| pattern.matches(names[*place]))
             .collect();
         if matching.is_empty() && !drops(filter, pattern) {
-            missing.push(format!("`{}`", pattern.as_str()));
+            let name = pattern.literal();
+            missing.push(name.unwrap_or_else(|| format!("`{}`", pattern.as_str())));
         }
         for place in matching {
             if reasons[place] == Reason::NotNamed {

@@ -102,7 +102,8 @@ pub(crate) struct SelectionArgs {
     /// No files that match the pattern; may be given more than once.
     #[arg(short = 'x', long = "exclude", value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
-    /// Template that names the files a model family needs [default: the repository's own, else everything].
+    /// Template that names the files a model family needs [default: everything; under `models add` what fits
+    /// repository and kind].
     #[arg(long, value_name = "ID")]
     pub(crate) template: Option<String>,
     /// Variant of the template.

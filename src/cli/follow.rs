@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::output::{self, Output};
 use super::progress::Display;
 use crate::clock::Clock;
-use crate::domain::{Failure, FailureCode, ModelStatus, Status};
+use crate::domain::{Failure, FailureCode, Job, JobState, ModelStatus, Status};
 use crate::manager::ManagerError;
 
 /// How long one look at the job lasts at most: the pace of the bar.
@@ -60,11 +60,23 @@ fn has_ended(status: &ModelStatus) -> bool {
 }
 
 /// Prints the result of a job that ended: the path, or the status object.
-pub(crate) fn report(output: Output, status: &ModelStatus) -> Result<Exit, CliError> {
+///
+/// The job goes before the status: a failed look for something newer leaves a complete model behind.
+pub(crate) fn report(
+    output: Output,
+    status: &ModelStatus,
+    job: Option<&Job>,
+) -> Result<Exit, CliError> {
     if output.is_json() {
         output::json(status)?;
     }
-    match status.state.as_str() {
+    let state = match job {
+        Some(job) if matches!(job.state, JobState::Failed | JobState::Cancelled) => {
+            job.state.as_str()
+        }
+        _ => status.state.as_str(),
+    };
+    match state {
         "failed" => {
             if let (true, Some(path)) = (status.cache.complete, &status.cache.path) {
                 output.hint(&format!(
@@ -73,9 +85,10 @@ pub(crate) fn report(output: Output, status: &ModelStatus) -> Result<Exit, CliEr
                 ));
             }
             let unknown = || Failure::new(FailureCode::Internal, "the job failed without a reason");
-            Err(CliError::Ended(
-                status.error.clone().unwrap_or_else(unknown),
-            ))
+            let failure = job
+                .and_then(|job| job.failure.clone())
+                .or_else(|| status.error.clone());
+            Err(CliError::Ended(failure.unwrap_or_else(unknown)))
         }
         "cancelled" => {
             output.hint(&format!("{} was cancelled", status.model_id));
@@ -168,15 +181,21 @@ mod tests {
         };
         let mut failed = status("failed");
         failed.error = Some(Failure::new(FailureCode::ChecksumMismatch, "x"));
-        assert_eq!(report(output, &failed).unwrap_err().exit(), Exit::Checksum);
-        failed.error = None;
-        assert_eq!(report(output, &failed).unwrap_err().exit(), Exit::Failed);
         assert_eq!(
-            report(output, &status("cancelled")).unwrap(),
+            report(output, &failed, None).unwrap_err().exit(),
+            Exit::Checksum
+        );
+        failed.error = None;
+        assert_eq!(
+            report(output, &failed, None).unwrap_err().exit(),
+            Exit::Failed
+        );
+        assert_eq!(
+            report(output, &status("cancelled"), None).unwrap(),
             Exit::Cancelled
         );
         assert_eq!(
-            report(output, &status("not_started")).unwrap(),
+            report(output, &status("not_started"), None).unwrap(),
             Exit::Unfinished
         );
     }

@@ -57,6 +57,8 @@ const TEARDOWN: Duration = Duration::from_millis(300);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // A database worker that broke would leave its connection hanging for ever; the queue survives a restart.
+    crate::store::abort_on_worker_panic();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -131,7 +131,7 @@ async fn add(
         .register(NewModel {
             model_id: args.id.clone(),
             kind: args.kind,
-            origin: hub.origin(),
+            origin: hub.as_written(),
             description: args.description.clone(),
             total_size_estimate: args.size,
             file_count_estimate: args.files,

@@ -89,14 +89,18 @@ pub(crate) async fn follow(
 ) -> Result<Exit, CliError> {
     let output = context.output;
     let Some(job) = started.job else {
-        return follow::report(output, &started.status);
+        return follow::report(output, &started.status, None);
     };
     let mut display = Display::new(output, context.config.terminal);
     let ended = work_and_follow(context, manager, id, job.id, &mut display, timeout).await;
     display.finish();
     let (followed, own) = ended?;
     match followed {
-        Followed::Ended(status) => follow::report(output, &status),
+        Followed::Ended(status) => {
+            // The status speaks of the model: with an older snapshot here it says completed, whatever became of the job.
+            let job = manager.job(job.id).await.ok();
+            follow::report(output, &status, job.as_ref())
+        }
         Followed::Interrupted(status) | Followed::TimedOut(status) => {
             if output.is_json() {
                 output::json(&status)?;

@@ -53,6 +53,7 @@ fn summary(queue: &QueueStatus) -> Vec<String> {
         (Some(model), Some(holder)) => format!("downloading {model} by {holder}"),
         (Some(model), None) => format!("downloading {model}"),
         (None, Some(holder)) => format!("idle, ready to work: {holder}"),
+        (None, None) if queue.summary.queue_size == 0 => "nobody works".to_owned(),
         (None, None) => "nobody works: run `modelhaul serve` or `modelhaul pull`".to_owned(),
     };
     let mut lines = vec![format!(

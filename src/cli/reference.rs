@@ -53,12 +53,21 @@ impl HubReference {
         })
     }
 
-    /// The registration that it stands for.
-    pub(crate) fn origin(&self) -> Origin {
+    /// The source of a registration of exactly these words: what no template names, kind and repository decide.
+    pub(crate) fn as_written(&self) -> Origin {
+        self.origin(self.selection.clone())
+    }
+
+    /// The source of a download: without a template, `everything` that the patterns leave.
+    pub(crate) fn as_asked(&self) -> Origin {
+        self.origin(explicit(self.selection.clone()))
+    }
+
+    fn origin(&self, selection: Selection) -> Origin {
         Origin::Hub {
             repo_id: self.repo_id.clone(),
             revision: self.revision.clone(),
-            selection: self.selection.clone(),
+            selection,
         }
     }
 
@@ -98,6 +107,17 @@ impl HubReference {
             u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
         )
     }
+}
+
+/// The template of whoever names none.
+const EVERYTHING: &str = "everything";
+
+/// The selection with its template named.
+pub(crate) fn explicit(mut selection: Selection) -> Selection {
+    selection
+        .template
+        .get_or_insert_with(|| EVERYTHING.to_owned());
+    selection
 }
 
 /// The selection with its patterns in one order, for their order means nothing.

@@ -2,7 +2,7 @@
 
 use super::args::{RefArgs, SelectionArgs};
 use super::error::CliError;
-use super::reference::{HubReference, Reference};
+use super::reference::{HubReference, Reference, explicit};
 use crate::domain::{Kind, Model, ModelId, NewModel, Origin};
 use crate::manager::{ManagerError, UnifiedModelDownloadManager, known_source};
 
@@ -154,8 +154,10 @@ fn means_the_same(model: &Model, hub: &HubReference) -> bool {
     let Origin::Hub { selection, .. } = &mut origin else {
         return false;
     };
-    // Without a template the kind decides which files are wanted, and REF knows only "all of them".
-    let same_default = selection.template.is_some() || model.spec.kind == Kind::Generic;
+    // Without template and patterns kind and repository decide which files are wanted: that may be less than all.
+    if selection.template.is_none() && selection.allow_patterns.is_empty() {
+        return false;
+    }
     for patterns in [
         &mut selection.allow_patterns,
         &mut selection.ignore_patterns,
@@ -163,14 +165,15 @@ fn means_the_same(model: &Model, hub: &HubReference) -> bool {
         patterns.sort_unstable();
         patterns.dedup();
     }
-    same_default && origin == hub.origin()
+    *selection = explicit(std::mem::take(selection));
+    origin == hub.as_asked()
 }
 
 fn new_model(id: &ModelId, hub: &HubReference) -> NewModel {
     NewModel {
         model_id: id.clone(),
         kind: Kind::Generic,
-        origin: hub.origin(),
+        origin: hub.as_asked(),
         description: None,
         total_size_estimate: None,
         file_count_estimate: None,
@@ -209,8 +212,13 @@ mod tests {
     #[test]
     fn only_a_registration_of_the_same_files_means_the_same() {
         let whole = hub(&[], None);
-        assert!(means_the_same(&registered(Kind::Generic, &whole), &whole));
-        assert!(!means_the_same(&registered(Kind::Caption, &whole), &whole));
+        assert!(means_the_same(&registered(Kind::Caption, &whole), &whole));
+        let mut derived = registered(Kind::Generic, &whole);
+        derived.spec.origin = whole.as_written();
+        assert!(!means_the_same(&derived, &whole), "a template may be found");
+        let mut derived = registered(Kind::Generic, &hub(&["a"], None));
+        derived.spec.origin = hub(&["a"], None).as_written();
+        assert!(means_the_same(&derived, &hub(&["a"], None)));
         let wdv3 = hub(&[], Some("wdv3"));
         assert!(means_the_same(&registered(Kind::Caption, &wdv3), &wdv3));
         assert!(!means_the_same(&registered(Kind::Generic, &wdv3), &whole));

@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: &WaitArgs) -> Result<Exit, CliE
     .await;
     display.finish();
     match followed? {
-        Followed::Ended(status) => follow::report(context.output, &status),
+        Followed::Ended(status) => follow::report(context.output, &status, None),
         Followed::Interrupted(status) | Followed::TimedOut(status) => {
             if context.output.is_json() {
                 output::json(&status)?;

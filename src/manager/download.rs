@@ -97,7 +97,7 @@ impl UnifiedModelDownloadManager {
         self.set_paused(model_id, false).await
     }
 
-    /// Pauses or resumes the whole queue; the running job goes on.
+    /// Pauses or resumes the whole queue; a running job stops within a second and keeps its place and its bytes.
     ///
     /// # Errors
     /// The database cannot be written.

@@ -27,7 +27,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
-    _lock: BlobLock,
+    /// None when a hung worker, from which the lease was taken, still has it.
+    _lock: Option<BlobLock>,
 }
 
 impl KeptFile {
@@ -61,7 +62,7 @@ enum Found {
     Locked,
     Present,
     Part {
-        lock: BlobLock,
+        lock: Option<BlobLock>,
         part: PartName,
         file: File,
         have: RangeSet,
@@ -86,7 +87,8 @@ impl FileKeeper {
             kept.first().clone(),
         );
         let reuse = self.run.clean || row.part_token == Some(self.run.claim.lease_token);
-        let found = blocking(move || find(&cache, &repo, &row, reuse))
+        let must_lock = self.run.clean;
+        let found = blocking(move || find(&cache, &repo, &row, reuse, must_lock))
             .await?
             .map_err(|error| error.failure())?;
         match found {
@@ -214,11 +216,21 @@ impl FileKeeper {
 }
 
 /// Takes the blob's lock and looks again what is there, since another program may have finished it meanwhile.
-fn find(cache: &Cache, repo: &RepoId, row: &FileRow, reuse: bool) -> Result<Found, CacheError> {
+///
+/// A worker that hangs keeps its blobs' locks, and its successor would wait for it for ever. Such a successor goes on
+/// without: the lock only spares a second download, since parts have names of their own and final names come by rename.
+fn find(
+    cache: &Cache,
+    repo: &RepoId,
+    row: &FileRow,
+    reuse: bool,
+    must_lock: bool,
+) -> Result<Found, CacheError> {
     let digest = &row.file.digest;
-    let Some(lock) = cache.try_lock(repo, digest)? else {
+    let lock = cache.try_lock(repo, digest)?;
+    if lock.is_none() && must_lock {
         return Ok(Found::Locked);
-    };
+    }
     if cache.find_blob(repo, digest, row.file.size) {
         return Ok(Found::Present);
     }

@@ -9,16 +9,18 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::LeaseInfo;
 use crate::store::{Store, StoreError};
 
-/// A holder stops trusting its lease this long before a standby may take it.
+/// A holder stops trusting its lease this long before a standby may take it; a short lease has a shorter margin.
 const TRUST_MARGIN: Duration = Duration::from_secs(1);
+/// Beats that fit into the lease's time, so that one late beat does not cost the lease.
+const BEATS: u32 = 5;
 
 /// The `flock` on `<database>.lock`; released when dropped or when the process dies.
 #[derive(Debug)]
@@ -71,11 +73,16 @@ impl Trust {
 
     /// Notes a good renewal that was begun at `started` on the monotonic clock.
     pub(crate) fn renewed(&self, started: Duration) {
-        let until = started + self.ttl.saturating_sub(TRUST_MARGIN);
+        let until = started + self.ttl.saturating_sub(TRUST_MARGIN.min(self.ttl / 4));
         self.until_ms.fetch_max(
             u64::try_from(until.as_millis()).unwrap_or(u64::MAX),
             Ordering::AcqRel,
         );
+    }
+
+    /// How often to beat: as usual, or more often when the lease is short.
+    pub(crate) fn beat_every(&self, usual: Duration) -> Duration {
+        usual.min(self.ttl / BEATS)
     }
 
     /// Ends the trust for good.
@@ -96,34 +103,59 @@ impl Trust {
 pub(crate) struct Lease {
     /// The fence.
     pub(crate) token: i64,
-    /// Whether the former holder was certainly dead: only then may its open files be used further.
-    pub(crate) clean: bool,
     /// The trust in it.
     pub(crate) trust: Arc<Trust>,
-    lock: Option<OsLock>,
+    clean: AtomicBool,
+    /// Whether the former holder had the lock, so that a free lock proves its end.
+    lock_proves: bool,
+    lock: Mutex<Option<OsLock>>,
+    /// Whether the row says that the lock is held.
+    recorded: AtomicBool,
     lock_path: PathBuf,
 }
 
 impl Lease {
+    /// Whether the former holder certainly writes no more: only then may its open files be used further.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.clean.load(Ordering::Acquire)
+    }
+
     /// Beats once; `false` when the lease is lost. Takes the lock too, if the lease was won without it.
-    pub(crate) async fn renew(
-        &mut self,
-        store: &Store,
-        clock: &dyn Clock,
-    ) -> Result<bool, StoreError> {
+    pub(crate) async fn renew(&self, store: &Store, clock: &dyn Clock) -> Result<bool, StoreError> {
         let started = clock.monotonic();
         if !store.renew(self.token, clock.now()).await? {
             self.trust.revoke();
             return Ok(false);
         }
         self.trust.renewed(started);
-        if self.lock.is_none() {
-            self.lock = OsLock::try_acquire(&self.lock_path).ok().flatten();
-            if self.lock.is_some() {
-                store.set_locked(self.token, true).await?;
-            }
-        }
+        self.take_lock(store).await?;
         Ok(true)
+    }
+
+    /// Takes the lock when the lease was won without it and the former holder has let it go since.
+    pub(crate) async fn take_lock(&self, store: &Store) -> Result<(), StoreError> {
+        if self.recorded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if self.slot().is_none() {
+            let lock = OsLock::try_acquire(&self.lock_path).ok().flatten();
+            *self.slot() = lock;
+        }
+        if self.slot().is_none() {
+            return Ok(());
+        }
+        // The row must not promise a lock that is not held: first the lock, then the row.
+        store.set_locked(self.token, true).await?;
+        self.recorded.store(true, Ordering::Release);
+        if self.lock_proves {
+            // A holder lets its lock go when it is dead, or when its worker has stopped.
+            self.clean.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<OsLock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the lease back: first the row, then the lock.
@@ -174,7 +206,8 @@ impl Standby {
         })?;
         let row = self.store.lease().await?;
         let silent = self.seen.silence(row.as_ref(), self.clock.monotonic()) >= self.ttl;
-        let dead = lock.is_some() && row.as_ref().is_none_or(|row| row.locked);
+        let lock_proves = row.as_ref().is_none_or(|row| row.locked);
+        let dead = lock.is_some() && lock_proves;
         if !dead && !silent {
             return Ok(None);
         }
@@ -189,9 +222,11 @@ impl Standby {
             .await?;
         Ok(token.map(|token| Lease {
             token,
-            clean: dead,
             trust: Arc::new(Trust::new(Arc::clone(&self.clock), self.ttl, started)),
-            lock,
+            clean: AtomicBool::new(dead),
+            lock_proves,
+            recorded: AtomicBool::new(lock.is_some()),
+            lock: Mutex::new(lock),
             lock_path: self.lock_path.clone(),
         }))
     }

@@ -112,9 +112,9 @@ impl LiveJob {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes that came in this attempt, over the network or by an app's own function.
-    pub(crate) fn received(&self) -> u64 {
-        self.transfer.snapshot().received + self.grown_bytes.load(Ordering::Relaxed)
+    /// New bytes that this attempt brought to the disk, by itself or by an app's own function.
+    pub(crate) fn written(&self) -> u64 {
+        self.transfer.snapshot().written + self.grown_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes by how much the place of an app's own function has grown since the attempt began; less never counts.
@@ -135,12 +135,13 @@ impl LiveJob {
             .high_water
             .fetch_max(bytes, Ordering::Relaxed)
             .max(bytes);
+        let grown = self.grown_bytes.load(Ordering::Relaxed);
         Numbers {
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             files_done: self.files_done.load(Ordering::Relaxed),
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
-            rate: self.rate(clock.monotonic(), self.received()),
+            rate: self.rate(clock.monotonic(), transfer.received + grown),
             current_file: transfer.current_file.map(|path| path.to_string()),
             last_byte_at: transfer
                 .last_byte

@@ -26,6 +26,9 @@ mod source;
 mod upkeep;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};

@@ -7,18 +7,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::halt::Cause;
+use super::lease::Lease;
 use super::run::{Run, Stop};
 use crate::domain::{JobState, Phase};
 use crate::store::{FileCheckpoint, ProgressUpdate, StoreError};
 
-/// How often the numbers are written.
+/// How often the numbers are written, unless the lease is so short that it must be renewed more often.
 const BEAT: Duration = Duration::from_secs(1);
 /// How often the row is read for a cancel or a pause that another process asked for.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Beats until it is dropped.
-pub(crate) async fn watch(run: &Run, stop: &CancellationToken) {
+pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
     let context = &run.context;
+    let every = run.trust.beat_every(BEAT);
     let mut beaten = context.clock.monotonic();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -31,11 +33,14 @@ pub(crate) async fn watch(run: &Run, stop: &CancellationToken) {
         }
         look(run).await;
         let now = context.clock.monotonic();
-        if now.saturating_sub(beaten) >= BEAT {
+        if now.saturating_sub(beaten) >= every {
             beaten = now;
             verifying(run).await;
             if let Err(Stop::Failed(failure)) = beat(run, &[]).await {
                 tracing::warn!(job.id = %run.job.id, %failure, "The progress of the job cannot be written.");
+            }
+            if let Err(error) = lease.take_lock(&context.store).await {
+                tracing::debug!(%error, "The lock was taken, but the row does not say so yet.");
             }
         }
         if !run.trust.holds() {

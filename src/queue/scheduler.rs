@@ -15,7 +15,7 @@ use crate::store::StoreError;
 
 /// How often a standby asks for the lock, and an idle holder for work that another process queued.
 const POLL: Duration = Duration::from_millis(250);
-/// How often an idle holder beats; a third of the shortest lease.
+/// How often an idle holder beats, unless its lease is so short that it must beat more often.
 const IDLE_BEAT: Duration = Duration::from_secs(2);
 /// Pause after an error of the database, before the next try.
 const ERROR_PAUSE: Duration = Duration::from_secs(1);
@@ -136,7 +136,7 @@ impl Scheduler {
         })
     }
 
-    async fn hold(&self, mut lease: Lease, only: Option<JobId>, stop: &CancellationToken) {
+    async fn hold(&self, lease: Lease, only: Option<JobId>, stop: &CancellationToken) {
         let context = &self.context;
         tracing::info!(lease.token, "Took the lease.");
         let mut beaten = context.clock.monotonic();
@@ -156,7 +156,7 @@ impl Scheduler {
                 }
             }
             let now = context.clock.monotonic();
-            if now.saturating_sub(beaten) >= IDLE_BEAT {
+            if now.saturating_sub(beaten) >= lease.trust.beat_every(IDLE_BEAT) {
                 match lease.renew(&context.store, context.clock.as_ref()).await {
                     Ok(true) => beaten = now,
                     Ok(false) => {
@@ -164,7 +164,7 @@ impl Scheduler {
                         return;
                     }
                     Err(error) if lease.trust.holds() => {
-                        tracing::warn!(%error, "The lease cannot be renewed.")
+                        tracing::warn!(%error, "The lease cannot be renewed.");
                     }
                     Err(error) => {
                         tracing::warn!(%error, lease.token, "The lease ran out.");

@@ -30,7 +30,7 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
-                tracing::warn!(%error, job.id = %run.job.id, "The outcome cannot be written.")
+                tracing::warn!(%error, job.id = %run.job.id, "The outcome cannot be written.");
             }
         }
         if !run.trust.holds()
@@ -62,7 +62,7 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
         }
         return Ok(Ended::Settled);
     };
-    let progressed = run.live.received() > 0;
+    let progressed = run.live.written() > 0;
     match run
         .context
         .options

@@ -31,7 +31,7 @@ pub(crate) async fn run(
         model: claimed.model,
         halt: Arc::new(Halt::new()),
         trust: Arc::clone(&lease.trust),
-        clean: lease.clean,
+        clean: lease.is_clean(),
     });
     tracing::info!(job.id = %run.job.id, model.id = %run.model.id(), attempt = run.job.attempt, "The job runs.");
     context.live.begin(&run.live);
@@ -40,7 +40,7 @@ pub(crate) async fn run(
         outcome = AssertUnwindSafe(steps(&run)).catch_unwind() => outcome.unwrap_or_else(|_panic| {
             Err(Failure::new(FailureCode::Internal, "a defect stopped the job; the log has the place").into())
         }),
-        () = reporter::watch(&run, stop) => Err(Stop::Halted),
+        () = reporter::watch(&run, lease, stop) => Err(Stop::Halted),
     };
     let ended = settle::settle(&run, outcome).await;
     context.live.end();

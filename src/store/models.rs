@@ -174,9 +174,9 @@ impl Store {
         ))
         .await?;
         if !same_files {
-            // A failed job that is tried again shall plan what is wanted now.
+            // The plans of the old selection prove nothing about the new one.
             tx.exec(sqlx::query!(
-                "UPDATE jobs SET pinned = 0 WHERE model_key = ?1 AND pinned = 1",
+                "DELETE FROM files WHERE model_key = ?1",
                 before.key
             ))
             .await?;

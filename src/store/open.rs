@@ -97,6 +97,14 @@ async fn pool(max: u32, min: u32, options: SqliteConnectOptions) -> Result<Sqlit
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        // A full disk makes SQLite roll back by itself; sqlx then counts one transaction too many for ever, and
+        // refuses to begin the next one. Such a connection is exchanged. The ping lets a rollback be over first.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options)
         .await?)
 }

@@ -130,14 +130,6 @@ pub(super) async fn write_plan(
         job_key
     ))
     .await?;
-    // What another selection chose of this commit is wanted no more.
-    tx.exec(sqlx::query!(
-        "UPDATE files SET plan = NULL
-          WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2",
-        job_key,
-        commit
-    ))
-    .await?;
     tx.exec(sqlx::query!(
         "INSERT INTO files (model_key, commit_sha, path, size, digest, job_key, updated_at_ms, plan)
          SELECT j.model_key, ?2, json_extract(e.value, '$[0]'), json_extract(e.value, '$[1]'),
@@ -169,6 +161,14 @@ pub(super) async fn write_plan(
                   GROUP BY digest, size) d
           WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
         job_key
+    ))
+    .await?;
+    // Rows of an earlier plan would be taken for files that this one needs.
+    tx.exec(sqlx::query!(
+        "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
+            AND job_key IS NOT ?1",
+        job_key,
+        commit
     ))
     .await?;
     tx.exec(sqlx::query!(

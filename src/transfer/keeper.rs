@@ -45,6 +45,8 @@ pub(crate) enum Opening {
 /// A failure with [`crate::domain::FailureCode::LeaseLost`] ends the run as fenced.
 pub(crate) trait Keeper: Send + Sync {
     /// Asked right before a file's first byte: takes the file's lock and opens its part.
+    ///
+    /// The call is dropped when the run ends meanwhile.
     fn open(&self, index: usize) -> BoxFuture<'_, Result<Opening, Failure>>;
 
     /// Ranges that are on disk and synced, replacing what was said before for these files.

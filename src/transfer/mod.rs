@@ -7,12 +7,15 @@
 
 mod buffer;
 mod disk;
+mod dispatch;
 mod engine;
 mod error;
 mod hasher;
 mod keeper;
 mod limiter;
+mod opening;
 mod options;
+mod pace;
 mod part;
 mod piece;
 mod progress;
@@ -25,6 +28,7 @@ mod stop;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub(crate) use engine::Engine;
 pub(crate) use error::{SourceError, SourceErrorKind, TransferError};

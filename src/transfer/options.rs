@@ -11,7 +11,7 @@ pub(crate) struct Options {
     pub(crate) max_connections: usize,
     /// Connections at the start; grows while the total speed grows.
     pub(crate) initial_connections: usize,
-    /// Most big files that are open at once; at least 1.
+    /// Big files that are worked on at once while they have ranges to give; at least 1.
     pub(crate) file_concurrency: usize,
     /// Files up to this size are fetched by one request.
     pub(crate) small_file: u64,
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) buffer_size: usize,
     /// Bytes of all buffers together; buffers get smaller when there are many connections.
     pub(crate) buffer_total: usize,
+    /// Received bytes that may wait for the hasher before the file's streams pause; more with many connections.
+    pub(crate) hash_lag: u64,
     /// How often received data is synced and recorded, and the longest that bytes stay in a buffer.
     pub(crate) checkpoint_interval: Duration,
     /// Written bytes after which a sync starts early, so that the last one is short.
@@ -68,6 +70,7 @@ impl Default for Options {
             takeover_after: Duration::from_secs(2),
             buffer_size: 1 << 20,
             buffer_total: 16 << 20,
+            hash_lag: 64 << 20,
             checkpoint_interval: Duration::from_millis(500),
             writeback_bytes: 64 << 20,
             stall_timeout: Duration::from_secs(10),

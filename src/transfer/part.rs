@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use tokio::sync::Notify;
+
 use super::buffer::Buffer;
 use super::hasher::ContentHasher;
 use super::keeper::FileTask;
@@ -37,6 +39,10 @@ pub(super) struct Part {
     file: Arc<File>,
     /// The file system writes to one file one after the other; waiting here costs no thread.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Told whenever the hasher got on.
+    hash_moved: Notify,
+    /// Up to here the bytes were here before the run: nobody waits until they are hashed.
+    resumed: u64,
     state: Mutex<State>,
 }
 
@@ -90,10 +96,10 @@ impl Part {
         let have = have.clipped(task.size.min(length));
         if task.size >= PREALLOCATE && have.len() < task.size {
             // The length stays what was written: a reserved part never looks complete.
-            match rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size) {
-                Err(error @ (Errno::NOSPC | Errno::DQUOT)) => return Err(error.into()),
-                // Anything else only means that this file system cannot reserve.
-                Ok(()) | Err(_) => {}
+            let reserved = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size);
+            // Any other error only means that this file system cannot reserve.
+            if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
+                return Err(error.into());
             }
         }
         Ok(Self {
@@ -103,6 +109,8 @@ impl Part {
             digest: task.digest.clone(),
             file,
             turn: tokio::sync::Mutex::new(()),
+            hash_moved: Notify::new(),
+            resumed: have.end(),
             state: Mutex::new(State {
                 have,
                 dirty: 0,
@@ -128,11 +136,6 @@ impl Part {
     /// Bytes written since the last sync began.
     pub(super) fn dirty(&self) -> u64 {
         self.lock().dirty
-    }
-
-    /// The digest the content must have.
-    pub(super) fn digest(&self) -> &Digest {
-        &self.digest
     }
 
     /// Writes the bytes that are not here yet. Blocks.
@@ -179,6 +182,21 @@ impl Part {
         self.lock().hash_wanted(self.size)
     }
 
+    /// Waits until at most `lag` received bytes wait for the hasher.
+    pub(super) async fn hash_within(&self, lag: u64) {
+        loop {
+            let moved = self.hash_moved.notified();
+            let near = {
+                let state = self.lock();
+                state.hashed < self.resumed || state.have.frontier() <= state.hashed + lag
+            };
+            if near {
+                return;
+            }
+            moved.await;
+        }
+    }
+
     /// Hashes what lies behind the frontier, at most about `quota` bytes. Blocks.
     pub(super) fn hash_step(&self, quota: u64) -> io::Result<HashStep> {
         let Some(mut hasher) = self.lock().hasher.take() else {
@@ -187,6 +205,7 @@ impl Part {
         let mut scratch = Vec::new();
         let mut done = 0;
         loop {
+            self.hash_moved.notify_waiters();
             let mut state = self.lock();
             let at = state.hashed;
             let frontier = state.have.frontier();
@@ -269,6 +288,8 @@ impl Part {
         state.hashed = 0;
         state.hasher = Some(ContentHasher::new(&self.digest, self.size));
         state.fresh.clear();
+        drop(state);
+        self.hash_moved.notify_waiters();
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Shown;
+
 /// A range on its way.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -26,6 +28,7 @@ struct State {
     start: u64,
     at: u64,
     end: u64,
+    asked: Instant,
     first_byte: Option<Instant>,
     /// Since when the stream waits for the network; none while it waits for disk or limit.
     listening: Option<Instant>,
@@ -47,6 +50,7 @@ impl Piece {
                 start: range.start,
                 at: range.start,
                 end: range.end,
+                asked: Instant::now(),
                 first_byte: None,
                 listening: Some(Instant::now()),
             }),
@@ -82,6 +86,25 @@ impl Piece {
     /// Whether a byte has come.
     pub(super) fn is_warm(&self) -> bool {
         self.lock().first_byte.is_some()
+    }
+
+    /// Whether the first byte took longer than all the others: more such requests cost no bandwidth.
+    pub(super) fn waited_most(&self, now: Instant) -> bool {
+        let state = self.lock();
+        state
+            .first_byte
+            .is_some_and(|first| first.duration_since(state.asked) > now.duration_since(first))
+    }
+
+    /// What the piece shows about waiting and speed; `None` before the first byte.
+    pub(super) fn shown(&self, now: Instant) -> Option<Shown> {
+        let state = self.lock();
+        let first = state.first_byte?;
+        let seconds = now.duration_since(first).as_secs_f64().max(1e-4);
+        Some(Shown {
+            wait: first.duration_since(state.asked).as_secs_f64(),
+            speed: as_f64(state.at - state.start) / seconds,
+        })
     }
 
     /// Seconds that the rest takes at the speed so far; `None` before the first byte.

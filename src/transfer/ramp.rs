@@ -56,8 +56,8 @@ impl Ramp {
         self.target
     }
 
-    /// A small file answered: such requests wait for the network, not for bandwidth.
-    pub(super) fn small_answered(&mut self, now: Instant) {
+    /// A request waited for the network rather than for bandwidth: one more of them costs nothing.
+    pub(super) fn waited(&mut self, now: Instant) {
         if self.refused_until.is_none_or(|until| now >= until) && self.target < self.most {
             self.target += 1;
         }
@@ -212,14 +212,14 @@ mod tests {
             ramp.refused(now);
         }
         assert_eq!(ramp.target(), 4);
-        ramp.small_answered(now + Duration::from_secs(1));
+        ramp.waited(now + Duration::from_secs(1));
         settle(&mut ramp, now, |n| n as u64 * 40_000_000);
         assert_eq!(ramp.target(), 4);
         for second in 1..9 {
             ramp.refused(now + Duration::from_secs(second));
         }
         assert_eq!(ramp.target(), 1);
-        ramp.small_answered(now + Duration::from_mins(2));
+        ramp.waited(now + Duration::from_mins(2));
         assert_eq!(ramp.target(), 2);
     }
 }

@@ -70,6 +70,7 @@ impl Run {
         result: Result<(), TransferError>,
     ) -> Result<(), TransferError> {
         self.stop.cancel();
+        self.opens.shutdown().await;
         // Streams flush what they hold; one that does not end soon is dropped.
         let streams = &mut self.streams;
         let ended = timeout(STREAM_PATIENCE, async {
@@ -99,7 +100,9 @@ impl Run {
         // A call under way comes first: the owner gets one at a time.
         while let Some(told) = self.calls.join_next().await {
             if let Ok(Told::Finished(_, Ok(finished))) = told {
-                finished.into_iter().for_each(|index| self.done(index));
+                for index in finished {
+                    self.done(index);
+                }
             }
         }
         self.shared.disk.drain().await;

@@ -4,6 +4,7 @@
 //! when the piece ends early. It trusts no length that the source gives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) buffers: Arc<BufferPool>,
     pub(super) progress: Arc<Progress>,
     pub(super) disk: Disk,
+    /// Bytes that may wait for the hasher of a file now.
+    pub(super) hash_lag: Arc<AtomicU64>,
 }
 
 /// Receives one piece.
@@ -165,6 +168,12 @@ impl Stream {
         let mut bytes = &chunk[..count];
         while !bytes.is_empty() {
             if self.filling.is_none() {
+                // The hash is often the slowest step and has one thread: it must not be starved by the others.
+                let lag = self.shared.hash_lag.load(Ordering::Relaxed);
+                tokio::select! {
+                    () = self.part.hash_within(lag) => {}
+                    () = revoked.cancelled() => {}
+                }
                 self.filling = Some(Filling {
                     offset: at,
                     buffer: self.shared.buffers.take().await,

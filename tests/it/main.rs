@@ -6,6 +6,13 @@
     reason = "in a test a panic is the message, and what was left out is printed"
 )]
 
+mod api;
+mod cli;
 mod floors;
+mod hostile;
+mod memory;
 mod practice_hub;
+mod python;
+mod queue;
 mod support;
+mod world;

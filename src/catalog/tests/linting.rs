@@ -40,7 +40,7 @@ fn what_is_required_and_absent_is_an_error() {
     assert_eq!(
         said(text, &[("a.json", 1)]),
         [
-            error("no file for `b.json`"),
+            error("no file for b.json"),
             error("no file for w (`w.pt` or `*.onnx`)"),
             hint("choices `w.pt` matches nothing"),
             hint("choices `*.onnx` matches nothing"),
@@ -63,7 +63,7 @@ fn each_variant_is_tried_and_what_they_share_is_said_once() {
     assert_eq!(
         said(text, &[("n.onnx", 1), ("s.onnx", 1)]),
         [
-            error("variant `x`: no file for `x.onnx`"),
+            error("variant `x`: no file for x.onnx"),
             warning("variant `s`: 1 bytes are outside of size 5 to 6"),
             hint("optional `gone` matches nothing"),
             hint("variant `s`: optional `s.txt` matches nothing"),

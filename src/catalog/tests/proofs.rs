@@ -62,7 +62,7 @@ fn a_template_proves_its_required_files() {
     );
     let half = check(&wd, &[("model.onnx", 1)], None, &NO_SHARDS);
     assert!(!half.complete);
-    assert_eq!(half.missing, ["`selected_tags.csv`"]);
+    assert_eq!(half.missing, ["selected_tags.csv"]);
     assert!(!check(&wd, &[], None, &NO_SHARDS).complete);
 }
 

@@ -3,6 +3,7 @@
 mod claims;
 mod crash;
 mod files;
+mod full;
 mod lease;
 mod models;
 mod opening;

@@ -211,47 +211,62 @@ async fn fetch(options: Options, sizes: &[u64], latency: Duration, speed: Option
     start.elapsed().as_secs_f64()
 }
 
+/// The yardstick: the same steps by one thread, one after the other. Seconds of receive, write, hash, sync.
+fn plainly(address: SocketAddr, size: u64) -> [f64; 4] {
+    let folder = folder();
+    let mut file = std::fs::File::create(folder.path().join("x")).unwrap();
+    let mut hasher = ContentHasher::new(&Digest::Sha256(String::new()), size);
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let ask = [0_u64.to_le_bytes(), size.to_le_bytes()].concat();
+    stream.write_all(&ask).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut seconds = [0.0; 4];
+    let mut lap = Instant::now();
+    let mut add = |step: usize| {
+        seconds[step] += lap.elapsed().as_secs_f64();
+        lap = Instant::now();
+    };
+    for _ in 0..size >> 20 {
+        stream.read_exact(&mut buffer).unwrap();
+        add(0);
+        file.write_all(&buffer).unwrap();
+        add(1);
+        hasher.update(&buffer);
+        add(2);
+    }
+    file.sync_data().unwrap();
+    add(3);
+    seconds
+}
+
+/// Processor seconds of this process so far, the serving threads included.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = stat.rsplit(") ").next().unwrap();
+    let fields: Vec<f64> = after_name
+        .split(' ')
+        .filter_map(|field| field.parse().ok().or(Some(0.0)))
+        .collect();
+    (fields[11] + fields[12]) / 100.0
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "writes gigabytes and measures; run by hand"]
 async fn one_file_of_two_gib_as_fast_as_it_comes() {
     let size = 2_u64 << 30;
-    let block = content(BLOCK, 7);
-    let address = serve(block.clone(), Duration::ZERO, None);
-    // The yardstick: the same steps by one thread, one after the other.
-    let plain = tokio::task::spawn_blocking(move || {
-        let folder = folder();
-        let mut file = std::fs::File::create(folder.path().join("x")).unwrap();
-        let mut hasher = ContentHasher::new(&Digest::Sha256(String::new()), size);
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        let start = Instant::now();
-        stream
-            .write_all(&[0_u64.to_le_bytes(), size.to_le_bytes()].concat())
-            .unwrap();
-        let mut buffer = vec![0; 1 << 20];
-        let mut parts = [0.0; 4];
-        for _ in 0..size >> 20 {
-            let lap = Instant::now();
-            stream.read_exact(&mut buffer).unwrap();
-            parts[0] += lap.elapsed().as_secs_f64();
-            let lap = Instant::now();
-            file.write_all(&buffer).unwrap();
-            parts[1] += lap.elapsed().as_secs_f64();
-            let lap = Instant::now();
-            hasher.update(&buffer);
-            parts[2] += lap.elapsed().as_secs_f64();
-        }
-        let lap = Instant::now();
-        file.sync_data().unwrap();
-        parts[3] += lap.elapsed().as_secs_f64();
-        (start.elapsed().as_secs_f64(), parts)
-    });
-    let (plain, parts) = plain.await.unwrap();
-    println!("yardstick {plain:.2} s (receive, write, hash, sync: {parts:.2?})");
-    for _ in 0..3 {
+    let address = serve(content(BLOCK, 7), Duration::ZERO, None);
+    for _ in 0..4 {
+        let before = processor();
+        let parts = tokio::task::spawn_blocking(move || plainly(address, size));
+        let parts = parts.await.unwrap();
+        let plain: f64 = parts.iter().sum();
+        let between = processor();
         let seconds = fetch(Options::default(), &[size], Duration::ZERO, None).await;
         println!(
-            "engine {seconds:.2} s = {:.2} x, {}",
+            "step by step {plain:.2} s ({parts:.2?}, cpu {:.2}), engine {seconds:.2} s = {:.2} x (cpu {:.2}), {}",
+            between - before,
             seconds / plain,
+            processor() - between,
             peak_memory()
         );
     }

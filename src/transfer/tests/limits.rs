@@ -5,35 +5,36 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Act, Scripted, Stage, content};
+use crate::domain::RangeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_hangs_stops_the_network() {
-    let mut stage = Stage::one(16 << 20, |_, _| Act::Serve(16 << 10));
-    stage.options.stall_timeout = Duration::from_secs(20);
-    stage.options.disk_threads = 2;
-    let owner = Arc::clone(&stage.owner);
-    let given = Arc::clone(&stage.sources[0].given);
-    let (release, hang) = std::sync::mpsc::channel::<()>();
-    let holder = std::thread::spawn(move || {
-        let _gate = owner.gate.write().unwrap();
-        // Ends when the other side is dropped.
-        drop(hang.recv());
+    let mut stage = Stage::one(16 << 20, |_, _| {
+        Act::Slow(16 << 10, Duration::from_millis(1))
     });
-    let watch = async move {
-        let start = Instant::now();
-        while given.load(Ordering::SeqCst) < 64 << 10 {
-            assert!(start.elapsed() < Duration::from_secs(10));
-            tokio::task::yield_now().await;
+    stage.options.stall_timeout = Duration::from_secs(20);
+    let (progress, owner) = (Arc::clone(&stage.progress), Arc::clone(&stage.owner));
+    let given = Arc::clone(&stage.sources[0].given);
+    let watch = tokio::task::spawn_blocking(move || {
+        while progress.snapshot().written == 0 {
+            std::thread::yield_now();
         }
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        let gate = owner.gate.write().unwrap();
+        let written = progress.snapshot().written;
+        std::thread::park_timeout(Duration::from_millis(200));
         let received = given.load(Ordering::SeqCst);
-        drop(release);
-        received
-    };
-    let ((), received) = tokio::join!(stage.succeed(), watch);
-    holder.join().unwrap();
-    // Two buffers and one chunk for each of eight connections.
-    assert!(received <= 8 * (2 * (64 << 10) + (16 << 10)), "{received}");
+        drop(gate);
+        (written, received)
+    });
+    stage.succeed().await;
+    let (written, received) = watch.await.unwrap();
+    // Two buffers and one chunk for each of eight connections, and writes that the gate did not stop any more.
+    let most = 8 * (3 * (64 << 10) + (16 << 10));
+    assert!(received - written <= most, "{received} - {written}");
+    assert!(
+        written + most < 16 << 20,
+        "the disk hung too late to show anything: {written}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,16 +58,44 @@ async fn a_low_limit_is_no_reason_to_replace_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_so_many_big_files_are_open_at_once() {
+async fn big_files_are_opened_only_when_the_ones_before_have_nothing_to_give() {
     let source = |seed| {
-        Scripted::new(content(300_000, seed), |_, _| {
+        Scripted::new(content(2_000_000, seed), |_, _| {
             Act::Slow(50_000, Duration::from_millis(2))
         })
     };
-    let mut stage = Stage::new((0..6).map(source).collect());
+    let mut stage = Stage::new((0..4).map(source).collect());
     stage.options.file_concurrency = 1;
+    stage.options.max_connections = 2;
+    let sources = stage.sources.clone();
+    let owner = Arc::clone(&stage.owner);
+    let watch = async move {
+        while owner.heard.lock().unwrap().opened.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let asked = sources[0].asked.lock().unwrap().clone();
+        asked.into_iter().collect::<RangeSet>().to_string()
+    };
+    let ((), asked) = tokio::join!(stage.succeed(), watch);
+    assert_eq!(asked, "0-2000000");
+    assert_eq!(stage.owner.heard.lock().unwrap().opened, [0, 1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_one_piece_use_all_connections_when_answers_are_late() {
+    let source = |seed| {
+        Scripted::new(content(60_000, seed), |_, _| {
+            Act::Late(Duration::from_millis(40))
+        })
+    };
+    let mut stage = Stage::new((0..64).map(source).collect());
+    stage.options.file_concurrency = 2;
+    let start = Instant::now();
     stage.succeed().await;
-    let heard = stage.owner.heard.lock().unwrap();
-    assert_eq!(heard.opened, [0, 1, 2, 3, 4, 5]);
-    assert_eq!(heard.finished, [0, 1, 2, 3, 4, 5]);
+    // Two at a time would take 1.28 s, eight 0.32 s.
+    assert!(
+        start.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        start.elapsed()
+    );
 }

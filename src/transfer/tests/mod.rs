@@ -1,6 +1,8 @@
 //! The engine against sources that cut, stall, lie and refuse, and owners that lock, fence and fail.
 
 mod fixture;
+mod scripted;
+mod watcher;
 
 mod basics;
 mod bench;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::fixture::{Act, Scripted, Stage, content};
-use crate::domain::{Failure, FailureCode};
+use crate::domain::{Failure, FailureCode, RangeSet};
 use crate::transfer::TransferError;
 
 fn three() -> Stage {
@@ -64,6 +64,16 @@ async fn a_fenced_worker_writes_and_records_nothing_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_the_right_to_write_does_not_even_touch_the_length() {
+    let stage = three();
+    stage.owner.may_write.store(false, Ordering::SeqCst);
+    std::fs::write(stage.owner.part(0), vec![0; 300_000]).unwrap();
+    assert_eq!(stage.run().await, Err(TransferError::Fenced));
+    let length = std::fs::metadata(stage.owner.part(0)).unwrap().len();
+    assert_eq!(length, 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_lease_in_any_call_is_a_fence() {
     let lost = Failure::new(FailureCode::LeaseLost, "lost");
     let stage = Stage::one(4 << 20, |_, _| {
@@ -98,7 +108,7 @@ async fn received_bytes_are_recorded_while_the_stream_only_drips() {
                 .unwrap()
                 .recorded
                 .get(&0)
-                .map_or(0, |r| r.len())
+                .map_or(0, RangeSet::len)
         };
         let start = Instant::now();
         while recorded() < 100 {
@@ -157,4 +167,21 @@ async fn cancelling_before_the_start_and_while_nothing_answers_returns_soon() {
         start.elapsed()
     );
     assert_eq!(stage.run().await, Err(TransferError::Cancelled));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_never_answers_does_not_hold_a_cancelled_run() {
+    let stage = three();
+    stage.owner.manners.lock().unwrap().silent = vec![1];
+    let (cancel, owner) = (stage.cancel.clone(), Arc::clone(&stage.owner));
+    let watch = async move {
+        while owner.finished() != [0, 2] {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+        Instant::now()
+    };
+    let (result, at) = tokio::join!(stage.run(), watch);
+    assert_eq!(result, Err(TransferError::Cancelled));
+    assert!(at.elapsed() < Duration::from_millis(600));
 }

@@ -151,3 +151,35 @@ async fn reserving_space_leaves_the_length_alone() {
         "nothing is there, whatever was claimed"
     );
 }
+
+#[tokio::test]
+async fn receiving_waits_for_a_hash_that_lags_but_not_for_bytes_of_an_earlier_run() {
+    let bench = Bench::new(&RangeSet::new());
+    bench.write(SIZE / 2, SIZE).await;
+    bench.part.hash_within(0).await;
+    bench.write(0, SIZE / 2).await;
+    bench.part.hash_within(SIZE as u64).await;
+    let short = std::time::Duration::from_millis(20);
+    let waits = tokio::time::timeout(short, bench.part.hash_within(1000)).await;
+    assert!(waits.is_err());
+    let (step, ()) = tokio::join!(
+        async {
+            tokio::task::yield_now().await;
+            bench.part.hash_step(u64::MAX).unwrap()
+        },
+        bench.part.hash_within(1000)
+    );
+    assert!(matches!(step, HashStep::Complete(_)));
+
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    file.set_len(SIZE as u64).unwrap();
+    let task = FileTask {
+        path: RepoPath::parse("a.bin").unwrap(),
+        size: SIZE as u64,
+        digest: digest_of(b"", false),
+        source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
+    };
+    let claims = "0-1000000".parse().unwrap();
+    let part = Part::prepare(0, &task, file, claims).unwrap();
+    part.hash_within(0).await;
+}

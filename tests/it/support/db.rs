@@ -55,6 +55,32 @@ impl Db {
         })
     }
 
+    /// The same, given up soon when another process is writing.
+    pub(crate) fn try_execute_soon(&self, sql: &'static str) -> Result<u64, sqlx::Error> {
+        runtime().block_on(async {
+            let options = self.options().busy_timeout(Duration::from_millis(300));
+            let mut connection = options.connect().await?;
+            let done = sqlx::query(sql).execute(&mut connection).await?;
+            connection.close().await?;
+            Ok(done.rows_affected())
+        })
+    }
+
+    /// Runs `work` while nobody else can write, as when a person forgets a transaction in the shell.
+    #[track_caller]
+    pub(crate) fn while_locked<T>(&self, work: impl FnOnce() -> T) -> T {
+        let runtime = runtime();
+        let mut connection = runtime.block_on(self.options().connect()).unwrap();
+        runtime
+            .block_on(sqlx::query("BEGIN IMMEDIATE").execute(&mut connection))
+            .unwrap();
+        let done = work();
+        runtime
+            .block_on(sqlx::query("ROLLBACK").execute(&mut connection))
+            .unwrap();
+        done
+    }
+
     /// Checks that the file is sound and that no row refers to one that is gone.
     #[track_caller]
     pub(crate) fn assert_sound(&self) {

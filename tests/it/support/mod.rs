@@ -13,5 +13,5 @@ pub(crate) use self::{
     sandbox::Sandbox,
     service::Service,
     venv::Venv,
-    wait::{SHORT, holds, wait_for},
+    wait::{LONG, SHORT, holds, wait_for},
 };

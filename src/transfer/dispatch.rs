@@ -1,0 +1,180 @@
+//! Which connection does what next, and what becomes of a range when its stream ends.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::{SourceErrorKind, TransferError};
+use super::piece::Piece;
+use super::run::Run;
+use super::schedule::{Ticket, piece_size};
+use super::stream::{Ended, Fault, fetch};
+use crate::domain::{Failure, FailureCode};
+
+impl Run {
+    /// Gives work to every connection that may run.
+    pub(super) fn dispatch(&mut self) {
+        let now = Instant::now();
+        // What is received ahead of the frontier comes to the hasher at once, so that much lag is no lag.
+        let ahead = self.pace.longest(&self.options) * self.ramp.target() as u64;
+        let lag = self.options.hash_lag.max(2 * ahead);
+        self.shared.hash_lag.store(lag, Ordering::Relaxed);
+        if self.hold_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.hold_until = None;
+        while self.streams.len() < self.ramp.target() {
+            let Some((index, piece)) = self.assign(now).or_else(|| self.steal(now)) else {
+                return;
+            };
+            let slot = &self.slots[index];
+            let part = Arc::clone(slot.part.as_ref().expect("an active file has its part"));
+            self.progress.current(index);
+            self.streams.spawn(fetch(
+                self.shared.clone(),
+                Arc::clone(&slot.task.source),
+                part,
+                piece,
+            ));
+        }
+    }
+
+    /// A range that nobody fetches: first of a file without a stream, then of the first file.
+    fn assign(&mut self, now: Instant) -> Option<(usize, Arc<Piece>)> {
+        for idle_only in [true, false] {
+            for index in self.active.clone() {
+                let slot = &mut self.slots[index];
+                if slot.hash.is_some() || (idle_only && !slot.streams.is_empty()) {
+                    continue;
+                }
+                let size = piece_size(slot.plan.unassigned(), self.ramp.target(), &self.options)
+                    .min(self.pace.longest(&self.options));
+                if let Some(piece) = slot.next_piece(now, size, &self.stop) {
+                    return Some((index, piece));
+                }
+            }
+        }
+        None
+    }
+
+    /// Half of the slowest piece, or all of one that fell silent.
+    fn steal(&mut self, now: Instant) -> Option<(usize, Arc<Piece>)> {
+        let splittable = self.active.iter().filter(|index| {
+            // The streams of the others are about to end.
+            let slot = &self.slots[**index];
+            slot.hash.is_none() && !slot.plan.is_whole()
+        });
+        let running = splittable.flat_map(|index| {
+            let pieces = self.slots[*index].streams.iter();
+            pieces.map(move |piece| (*index, Arc::clone(piece)))
+        });
+        let mut running: Vec<_> = running.collect();
+        for (index, piece) in &running {
+            // Each take-over counts as a failure and the next one comes later: a dead server must not be asked
+            // for ever, and a slow one must get the time to answer.
+            let patience = self.options.takeover_after * (1 << piece.failures.min(8));
+            if piece.failures + 1 < self.options.range_retries
+                && let Some(range) = piece.take_over(now, patience)
+            {
+                tracing::debug!(file = %self.slots[*index].task.path, start = range.start, "A silent stream is replaced.");
+                return Some((*index, self.begin(*index, range, piece.failures + 1)));
+            }
+        }
+        let left = |piece: &Arc<Piece>| piece.seconds_left(now).unwrap_or(0.0);
+        running.sort_by(|(_, a), (_, b)| left(b).total_cmp(&left(a)));
+        running.into_iter().find_map(|(index, piece)| {
+            // A rest that is nearly in is not worth a request.
+            let worth = left(&piece) > 0.05;
+            let range = worth
+                .then(|| piece.split(self.options.steal_min))
+                .flatten()?;
+            Some((index, self.begin(index, range, 0)))
+        })
+    }
+
+    fn begin(&mut self, index: usize, range: Range<u64>, failures: u32) -> Arc<Piece> {
+        let ticket = Ticket {
+            range,
+            failures,
+            whole: false,
+        };
+        self.slots[index].begin(ticket, &self.stop)
+    }
+
+    /// Decides what becomes of the range of a stream that ended.
+    pub(super) fn stream_ended(&mut self, ended: Ended) -> Result<(), TransferError> {
+        let now = Instant::now();
+        let index = ended.index;
+        let small = self.is_small(index);
+        let slot = &mut self.slots[index];
+        slot.forget(&ended.piece);
+        let rest = ended.piece.rest();
+        // Short pieces say little about speed.
+        if !small && let Some(shown) = ended.piece.shown(now) {
+            self.pace.learn(shown);
+        }
+        match ended.result {
+            Ok(()) => {
+                if small || ended.piece.waited_most(now) {
+                    self.ramp.waited(now);
+                }
+                if !rest.is_empty() {
+                    // Revoked on the way: the rest is still missing.
+                    slot.plan.put_back(rest, ended.piece.failures, now);
+                }
+            }
+            Err(Fault::Fenced) => return Err(TransferError::Fenced),
+            Err(Fault::Disk(failure)) => return Err(TransferError::Failed(failure)),
+            Err(Fault::Source(error)) => match error.kind {
+                SourceErrorKind::Changed | SourceErrorKind::Permanent => {
+                    return Err(TransferError::Failed(error.failure));
+                }
+                SourceErrorKind::RangeIgnored if ended.piece.whole => {
+                    return Err(TransferError::Failed(error.failure));
+                }
+                SourceErrorKind::RangeIgnored => {
+                    if !slot.plan.is_whole() {
+                        tracing::info!(file = %slot.task.path, "The server ignores ranges; the file is read as one stream.");
+                        slot.plan.make_whole(0, now);
+                        slot.streams.iter().for_each(|piece| piece.revoked.cancel());
+                    }
+                }
+                SourceErrorKind::Transient => {
+                    let failures = if ended.gained > 0 {
+                        1
+                    } else {
+                        ended.piece.failures + 1
+                    };
+                    let due = now + self.pause(&error.failure, failures, now)?;
+                    let slot = &mut self.slots[index];
+                    tracing::debug!(file = %slot.task.path, failures, cause = %error.failure, "A range is tried again.");
+                    slot.plan.put_back(rest, failures, due);
+                }
+            },
+        }
+        self.judge(index)
+    }
+
+    /// How long a failed range waits, or that waiting is over.
+    fn pause(
+        &mut self,
+        failure: &Failure,
+        failures: u32,
+        now: Instant,
+    ) -> Result<Duration, TransferError> {
+        let asked = failure.retry_after.unwrap_or_default();
+        if failures >= self.options.range_retries.max(1) || asked > self.options.retry_after_max {
+            return Err(TransferError::Failed(failure.clone()));
+        }
+        let refused = failure.code == FailureCode::RateLimited || failure.retry_after.is_some();
+        let pause = asked.max(self.options.backoff(failures));
+        if refused {
+            self.ramp.refused(now);
+            self.hold_until = self.hold_until.max(Some(now + pause));
+        }
+        Ok(pause)
+    }
+}

@@ -1,0 +1,52 @@
+//! What is done with a file once its whole content was hashed.
+//!
+//! Invariant: nothing is decided while a stream could still write to the file.
+
+use super::error::TransferError;
+use super::run::Run;
+use super::slot::Stage;
+use crate::domain::{Failure, FailureCode};
+
+impl Run {
+    /// Compares the hash of a file once no stream can write to it any more.
+    pub(super) fn judge(&mut self, index: usize) -> Result<(), TransferError> {
+        let slot = &mut self.slots[index];
+        if slot.stage != Stage::Active || slot.hash.is_none() {
+            return Ok(());
+        }
+        if !slot.streams.is_empty() {
+            slot.streams.iter().for_each(|piece| piece.revoked.cancel());
+            return Ok(());
+        }
+        let got = slot.hash.take().unwrap_or_default();
+        if got == slot.task.digest.as_str() {
+            slot.stage = Stage::Verified;
+            self.active.retain(|other| *other != index);
+            self.verified.push_back(index);
+            return Ok(());
+        }
+        self.reject(index, &got)
+    }
+
+    /// Throws a wrong content away: once to fetch it again, the second time for good.
+    pub(super) fn reject(&mut self, index: usize, got: &str) -> Result<(), TransferError> {
+        let slot = &mut self.slots[index];
+        let first = !slot.again;
+        slot.start_over();
+        let (path, expected) = (&slot.task.path, &slot.task.digest);
+        if first {
+            tracing::warn!(file = %path, %expected, got, "The content is wrong and is fetched again.");
+            if let Some(part) = slot.part.as_ref().filter(|part| part.hash_wanted()) {
+                self.shared.disk.hash(part);
+            }
+            return Ok(());
+        }
+        Err(TransferError::Failed(
+            Failure::new(
+                FailureCode::ChecksumMismatch,
+                format!("`{path}` must hash to {expected}, but what came twice hashes to {got}"),
+            )
+            .with_remedy("check proxies and mirrors between this machine and the hub, then retry"),
+        ))
+    }
+}

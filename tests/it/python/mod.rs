@@ -1,0 +1,4 @@
+//! Real Python before and after modelhaul on the same cache: each finds and respects the other's work.
+
+mod finds;
+mod shares;

@@ -1,0 +1,107 @@
+//! SIGKILL at any moment: the next start goes on by itself and fetches nothing twice that a checkpoint holds.
+
+use modelhaul::testing::RepoSpec;
+use serde_json::Value;
+
+use super::kit::{
+    Dice, MIB, assert_not_fetched_again, assert_whole, begin, hub, newest, saved, saved_bytes,
+};
+use crate::support::{LONG, Sandbox, holds, wait_for};
+
+/// What a kill may cost, in seconds of data: the checkpoint interval, and its sync on a busy machine.
+const SECONDS_LOST: u64 = 2;
+
+/// Kills the service again and again while it downloads, and checks each life and the end.
+fn killed_again_and_again(spec: &RepoSpec, rate: u64, thresholds: &[u64]) {
+    let hub = hub(rate, [spec.clone()]);
+    let sandbox = Sandbox::with(&hub);
+    let id = spec.id();
+    let service = sandbox.serve();
+    begin(&service, id);
+    let mut alive = Some(service);
+    let mut before = saved(&sandbox);
+    let mut since = newest(&hub);
+    let (mut kills, mut lost) = (0, 0);
+    for threshold in thresholds {
+        let service = alive.take().unwrap_or_else(|| sandbox.serve());
+        let sent_before = hub.total_bytes_sent();
+        let done = || sandbox.db().value("SELECT state FROM jobs") == "completed";
+        wait_for(LONG, "the moment of the kill", || {
+            holds(hub.total_bytes_sent() >= sent_before + threshold || done())
+        });
+        service.kill9();
+        kills += 1;
+        wait_for(LONG, "the hub notices", || {
+            holds(hub.counters().in_flight == 0)
+        });
+        let now = saved(&sandbox);
+        let sent = hub.total_bytes_sent() - sent_before;
+        let gained = saved_bytes(&now).checked_sub(saved_bytes(&before));
+        let gained = gained.expect("what is on disk never gets less");
+        assert!(
+            sent <= gained + rate * SECONDS_LOST,
+            "{sent} bytes were sent and {gained} were kept"
+        );
+        lost += sent.saturating_sub(gained);
+        assert_not_fetched_again(&hub, since, &before);
+        (before, since) = (now, newest(&hub));
+        if done() {
+            break;
+        }
+    }
+    let service = alive.take().unwrap_or_else(|| sandbox.serve());
+    service.wait_completed(id);
+    assert_not_fetched_again(&hub, since, &before);
+    assert_whole(&sandbox, &hub, spec);
+    let size: u64 = spec.files().iter().map(|file| file.content.size()).sum();
+    let sent = hub.total_bytes_sent();
+    assert!(
+        sent <= size + size / 20 + lost,
+        "{sent} for {size}, {lost} lost in {kills} kills"
+    );
+    let db = sandbox.db();
+    assert_eq!(db.value("SELECT count(*) FROM jobs"), 1);
+    assert_eq!(db.value("SELECT retries FROM jobs"), 0, "restarts are free");
+    assert_eq!(
+        db.rows("SELECT outcome FROM attempts WHERE outcome NOT IN ('lost', 'completed')"),
+        Vec::<Value>::new()
+    );
+    service.stop();
+}
+
+/// Many short lives, and some long enough for several checkpoints.
+fn thresholds(kills: usize, short: u64, long: u64) -> Vec<u64> {
+    let mut dice = Dice::new();
+    let life = |n: usize| {
+        if n % 7 == 6 { long } else { dice.below(short) }
+    };
+    (0..kills).map(life).collect()
+}
+
+#[test]
+fn twenty_kills_lose_no_checkpoint_and_no_retry() {
+    let spec = RepoSpec::new("me/large")
+        .file("config.json", "{}\n")
+        .file("notes.txt", "some notes\n")
+        .generated("a.bin", 3 * MIB)
+        .generated("model-00001-of-00002.safetensors", 96 * MIB)
+        .generated("model-00002-of-00002.safetensors", 61 * MIB + 17);
+    killed_again_and_again(&spec, 16 * MIB, &thresholds(20, 6 * MIB, 40 * MIB));
+}
+
+#[test]
+#[ignore = "takes a minute or more: a GiB at disk speed with twenty kills"]
+fn twenty_kills_in_a_gibibyte() {
+    let spec = RepoSpec::new("me/huge")
+        .file("config.json", "{}\n")
+        .generated("huge.bin", 1024 * MIB);
+    killed_again_and_again(&spec, 64 * MIB, &thresholds(20, 48 * MIB, 160 * MIB));
+}
+
+#[test]
+fn files_that_are_finished_are_fetched_once_however_often_it_is_killed() {
+    let spec = (0..30).fold(RepoSpec::new("me/many"), |spec, n| {
+        spec.generated(&format!("shard-{n:02}.bin"), 2 * MIB + n)
+    });
+    killed_again_and_again(&spec, 16 * MIB, &[12 * MIB; 5]);
+}

@@ -1,0 +1,12 @@
+//! The queue through the doors: crashes, rivals, and whatever people and hubs do to a download.
+
+mod accepted;
+mod crash;
+mod disk;
+mod embed;
+mod kit;
+mod order;
+mod retry;
+mod steer;
+mod stop;
+mod takeover;
