@@ -13,8 +13,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
-    cancel, clear, health, job, job_attempts, job_events, job_files, jobs, model, models, pause,
-    plan, queue, ready, resume, retry, start, status, templates, wait,
+    cache, cancel, clear, health, job, job_attempts, job_events, job_files, jobs, model, models,
+    pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
 };
 
 /// How long a handler may take.
@@ -75,6 +75,8 @@ table! {
     POST Write "/api/v1/models/{org}/{name}/cancel" => cancel::handle;
     POST Write "/api/v1/models/{model_id}/retry" => retry::handle;
     POST Write "/api/v1/models/{org}/{name}/retry" => retry::handle;
+    POST Write "/api/v1/models/{model_id}/verify" => verify::handle;
+    POST Write "/api/v1/models/{org}/{name}/verify" => verify::handle;
     POST Write "/api/v1/models/{model_id}/pause" => pause::handle;
     POST Write "/api/v1/models/{org}/{name}/pause" => pause::handle;
     POST Write "/api/v1/models/{model_id}/resume" => resume::handle;
@@ -95,6 +97,11 @@ table! {
 
     GET Read "/api/v1/queue" => queue::show;
     PATCH Admin "/api/v1/queue" => queue::patch;
+
+    GET Read "/api/v1/cache" => cache::show;
+    POST Admin "/api/v1/cache/verify" => cache::verify;
+    DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
+    DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
 
     GET Open "/healthz" => health::handle;
     GET Open "/readyz" => ready::handle;

@@ -53,6 +53,8 @@ fn example(path: &str) -> String {
     path.replace("{model_id}", "m")
         .replace("{org}", "o")
         .replace("{name}", "n")
+        .replace("{repo}", "r")
+        .replace("{revision}", "main")
         .replace("{job_id}", "019aaaaa-0000-7000-8000-000000000000")
 }
 
@@ -98,6 +100,8 @@ fn the_table_gives_writes_no_reading_policy_and_both_forms_of_an_id_the_same_one
             "PUT /api/v1/models/{model_id}",
             "DELETE /api/v1/models/{model_id}",
             "PATCH /api/v1/queue",
+            "POST /api/v1/cache/verify",
+            "DELETE /api/v1/cache/{repo}/{revision}",
         ]
     );
 }

@@ -34,6 +34,9 @@ struct Arguments {
     /// Milliseconds before each answer
     #[arg(long, default_value_t = 0)]
     latency: u64,
+    /// Milliseconds more before the first answer of each connection
+    #[arg(long, default_value_t = 0)]
+    connect_latency: u64,
     /// Seconds after which it ends
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 600)]
     seconds: u64,
@@ -87,6 +90,7 @@ fn main() -> io::Result<()> {
             rate_per_connection: arguments.rate,
             rate_total: arguments.rate_total,
             latency_ms: arguments.latency,
+            connect_latency_ms: arguments.connect_latency,
             ..Settings::default()
         },
     })?;

@@ -58,6 +58,12 @@ pub(crate) enum CacheError {
         /// The other.
         second: String,
     },
+    /// Another program works on a blob that was to be removed.
+    #[error("another program works on {}", path.display())]
+    InUse {
+        /// The blob.
+        path: PathBuf,
+    },
     /// A name that is no part's name.
     #[error("`{given}` is no part name: `<etag>.<8 hex digits>.part` is expected")]
     BadPartName {
@@ -102,6 +108,8 @@ impl CacheError {
             }
             Self::Malformed { .. } => Failure::new(FailureCode::Storage, message)
                 .with_remedy("delete the file and start the download again"),
+            Self::InUse { .. } => Failure::new(FailureCode::CacheLocked, message)
+                .with_remedy("wait until it has ended"),
             Self::Overlap { .. } => Failure::new(FailureCode::UnsafePath, message),
             Self::BadPartName { .. } => Failure::new(FailureCode::Internal, message),
         }

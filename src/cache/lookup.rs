@@ -74,6 +74,16 @@ impl Cache {
             || has_length(&self.pointer_path(repo, commit, &file.path), file.size)
     }
 
+    /// The length of what the snapshot shows of a file; none when it shows nothing that can be read.
+    pub(crate) fn shown_length(
+        &self,
+        repo: &RepoId,
+        commit: &CommitHash,
+        path: &RepoPath,
+    ) -> Option<u64> {
+        length(&self.pointer_path(repo, commit, path))
+    }
+
     /// Whether the snapshot shows the file with its length; true for each file of a finished publication.
     pub(crate) fn shows_file(
         &self,
@@ -81,7 +91,7 @@ impl Cache {
         commit: &CommitHash,
         file: &PlannedFile,
     ) -> bool {
-        has_length(&self.pointer_path(repo, commit, &file.path), file.size)
+        self.shown_length(repo, commit, &file.path) == Some(file.size)
     }
 
     /// The commit that a branch or tag was when it was fetched last; none when it never was.

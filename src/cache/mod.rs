@@ -14,8 +14,12 @@ mod lock;
 mod lookup;
 mod part;
 mod publish;
+mod remove;
+mod scan;
 mod shards;
+mod shared;
 mod space;
+mod suspect;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -28,7 +32,9 @@ pub(crate) use layout::PartName;
 pub(crate) use lock::BlobLock;
 pub(crate) use lookup::{Snapshot, SnapshotFile};
 pub(crate) use publish::Published;
+pub(crate) use remove::{RemovalPlan, Trash};
 pub(crate) use space::Space;
+pub(crate) use suspect::{Identity, Suspect};
 pub(crate) use sweep::Swept;
 
 /// What the calls of this module answer.

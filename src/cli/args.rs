@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
+    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
 };
 use crate::config::Flags;
 
@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// List, add and remove registrations.
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// List, verify and remove what lies in the Hugging Face cache, whoever put it there.
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -4,6 +4,7 @@
 //! standard output, everything else to standard error.
 
 mod args;
+mod cache;
 mod cancel;
 mod clear;
 mod completions;
@@ -137,6 +138,10 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError>
             let pull = Box::pin(pull::run(context, &args));
             context.shutdown.unless_forced(pull).await
         }
+        Command::Cache(command) => {
+            let cache = Box::pin(cache::run(context, &command));
+            context.shutdown.unless_forced(cache).await
+        }
         Command::Wait(args) => {
             let wait = Box::pin(wait::run(context, &args));
             context.shutdown.unless_forced(wait).await
@@ -169,7 +174,7 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Config(ConfigCommand::Show) => config::show(context),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::Serve(_) | Command::Pull(_) | Command::Wait(_) => {
+        Command::Serve(_) | Command::Pull(_) | Command::Wait(_) | Command::Cache(_) => {
             unreachable!("long commands are dispatched before")
         }
     }

@@ -196,6 +196,7 @@ pub(crate) mod tests {
             waiting: None,
             queue_position: None,
             job_id: None,
+            job_kind: None,
             attempt: 0,
             progress: ProgressStatus::default(),
             timestamps: Timestamps::default(),

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::state::words;
 use super::{
-    CommitHash, Failure, JobState, ModelId, Phase, PlannedFile, RangeSet, UnknownWord, WaitReason,
+    CommitHash, Failure, JobKind, JobState, ModelId, Phase, PlannedFile, RangeSet, UnknownWord,
+    WaitReason,
 };
 
 /// The public id of a job: a UUID of version 7, so ids sort by time.
@@ -48,7 +49,7 @@ impl<'de> Deserialize<'de> for JobId {
     }
 }
 
-/// A request to download one model.
+/// A request to download one model, or to verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The store's key.
@@ -59,6 +60,10 @@ pub struct Job {
     pub model_key: i64,
     /// The model.
     pub model_id: ModelId,
+    /// What it is for.
+    pub kind: JobKind,
+    /// Whether a verify job also fetches what it finds wrong.
+    pub repair: bool,
     /// The stored state.
     pub state: JobState,
     /// What it does while it runs.
@@ -138,6 +143,10 @@ pub struct FileRow {
     pub part_token: Option<i64>,
     /// Whether its hash was compared by modelhaul.
     pub verified: bool,
+    /// Whether its content was read and is not what its digest says.
+    pub corrupt: bool,
+    /// The key of the verify job that has compared it and has not ended yet.
+    pub checked_job: Option<i64>,
 }
 
 /// One try of a job by one lease holder.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and every value that came from outside was checked when it was made.
 
+mod cached;
 mod digest;
 mod failure;
 mod job;
@@ -14,6 +15,10 @@ mod report;
 mod state;
 mod status;
 
+pub use cached::{
+    CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
+    RemovedRevision,
+};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
@@ -23,7 +28,7 @@ pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
 pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
-pub use state::{JobState, Phase, Status, UnknownWord, WaitReason};
+pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
     CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
     Waiting,

@@ -141,6 +141,32 @@ words! {
     }
 }
 
+words! {
+    /// What a job is for.
+    JobKind, "kind of job" {
+        /// Brings a model's files into the cache.
+        Download = "download",
+        /// Compares what is in the cache with its digests.
+        Verify = "verify",
+    }
+}
+
+words! {
+    /// What the cache holds of a model.
+    #[derive(Default)]
+    CacheState, "cache state" {
+        /// Every file that it needs.
+        Complete = "complete",
+        /// Some of its files.
+        Partial = "partial",
+        /// At least one file whose content is not what its digest says.
+        Corrupt = "corrupt",
+        /// Nothing.
+        #[default]
+        Absent = "absent",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CommitHash, Failure, JobId, Kind, LeaseInfo, ModelId, Phase, Status, WaitReason};
+use super::{
+    CacheState, CommitHash, Failure, JobId, JobKind, Kind, LeaseInfo, ModelId, Phase, Status,
+    WaitReason,
+};
 
 /// Where a model stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +29,9 @@ pub struct ModelStatus {
     pub queue_position: Option<u64>,
     /// The last job.
     pub job_id: Option<JobId>,
+    /// What the last job is for.
+    #[serde(default)]
+    pub job_kind: Option<JobKind>,
     /// How many times it was claimed.
     pub attempt: u32,
     /// How far it is.
@@ -92,6 +98,9 @@ pub struct Timestamps {
 /// What is in the cache, looked up without a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheStatus {
+    /// What is there, in one word.
+    #[serde(default)]
+    pub state: CacheState,
     /// Whether any file of the model is there.
     pub exists: bool,
     /// Whether every required file is there.
@@ -104,6 +113,9 @@ pub struct CacheStatus {
     pub path: Option<PathBuf>,
     /// Files that are known to be missing; at most 100 are listed.
     pub missing: Vec<String>,
+    /// Files whose content is not what their digest or length says; at most 100 are listed.
+    #[serde(default)]
+    pub corrupt: Vec<String>,
 }
 
 /// The queue in three numbers.
@@ -140,6 +152,8 @@ pub struct QueueEntry {
     pub job_id: JobId,
     /// Its model.
     pub model_id: ModelId,
+    /// What it is for.
+    pub kind: JobKind,
     /// `running`, `queued`, `waiting` or `paused`.
     pub state: String,
     /// What the running job does.

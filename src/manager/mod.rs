@@ -4,6 +4,7 @@
 //! accepted is committed before the call returns.
 
 mod build;
+mod cache;
 mod clear;
 mod download;
 mod error;
@@ -17,10 +18,10 @@ mod promote;
 mod register;
 mod status;
 mod templates;
+mod verify;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 

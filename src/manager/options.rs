@@ -61,7 +61,7 @@ impl ManagerOptions {
             token_path: None,
             offline: false,
             downloads_disabled: false,
-            max_retries: 5,
+            max_retries: 10,
             backoff: Duration::from_secs(2),
             backoff_max: Duration::from_mins(10),
             download_timeout: Duration::from_secs(10),

@@ -19,6 +19,8 @@ impl UnifiedModelDownloadManager {
         let now = self.clock.now();
         let readiness = match (&model.readiness, presence.readiness(now)) {
             (None, Some(readiness)) => Some(readiness),
+            // Another commit serves now: what was compared of the old one says nothing about it.
+            (Some(before), Some(found)) if before.commit != found.commit => Some(found),
             // Of an app's own model the row is the only proof: it comes back when its place does.
             (Some(_), None) if matches!(model.spec.origin, Origin::Hub { .. }) => None,
             _ => return Ok((model.clone(), presence)),

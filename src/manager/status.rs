@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::{Result, UnifiedModelDownloadManager};
 use crate::domain::{
-    CacheStatus, Job, JobState, Model, ModelId, ModelStatus, ProgressStatus, QueueEntry,
-    QueueStatus, QueueSummary, Status, Timestamps, WaitReason, Waiting,
+    CacheStatus, Job, JobId, JobKind, JobState, Model, ModelId, ModelStatus, Phase, ProgressStatus,
+    QueueEntry, QueueStatus, QueueSummary, Status, Timestamps, WaitReason, Waiting,
 };
-use crate::queue::Presence;
+use crate::queue::{Numbers, Presence};
 
 /// The longest queue that is shown.
 const LONGEST_QUEUE: u32 = 1000;
@@ -33,6 +33,7 @@ impl UnifiedModelDownloadManager {
     pub async fn get_queue_status(&self) -> Result<QueueStatus> {
         let store = &self.context.store;
         let settings = store.settings().await?;
+        let live = self.live_numbers();
         let mut position = 0;
         let mut queue = Vec::new();
         for job in store.active_jobs(LONGEST_QUEUE).await? {
@@ -46,12 +47,13 @@ impl UnifiedModelDownloadManager {
             queue.push(QueueEntry {
                 job_id: job.id,
                 model_id: job.model_id.clone(),
+                kind: job.kind,
                 state: self.shown_state(&job, settings.paused),
-                phase: self.phase(&job),
+                phase: phase(&job, live.as_ref()),
                 waiting: self.waiting(&job),
                 queue_position: (!running).then_some(position),
                 attempt: job.attempt,
-                progress: self.progress(&job, model.as_ref()),
+                progress: progress(&job, live.as_ref(), model.as_ref()),
                 enqueued_at: job.enqueued_at,
             });
         }
@@ -86,11 +88,17 @@ impl UnifiedModelDownloadManager {
 
     pub(super) async fn status_of(&self, model: &Model) -> Result<ModelStatus> {
         let store = &self.context.store;
+        let live = self.live_numbers();
         let job = store.last_job(model.key).await?;
-        let (model, presence) = self.look(model).await?;
+        // Read after the job: a job that is seen as completed has left its readiness here.
+        let (model, presence) = self.look(&self.model(model.id()).await?).await?;
         let model = &model;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
-        let status = match (active, presence.complete) {
+        // A model that is being compared stays usable, and one that is only compared is not on its way.
+        let fetching = job.as_ref().is_some_and(|job| {
+            active && (job.kind == JobKind::Download || (job.repair && !presence.complete))
+        });
+        let status = match (fetching, presence.complete) {
             (true, _) => Status::Downloading,
             (false, true) => Status::Completed,
             (false, false) => Status::NotStarted,
@@ -110,7 +118,9 @@ impl UnifiedModelDownloadManager {
             _ => None,
         };
         let progress = match &job {
-            Some(job) if job.state != JobState::Completed => self.progress(job, Some(model)),
+            Some(job) if job.state != JobState::Completed => {
+                progress(job, live.as_ref(), Some(model))
+            }
             _ => resting_progress(model, &presence),
         };
         Ok(ModelStatus {
@@ -118,10 +128,11 @@ impl UnifiedModelDownloadManager {
             kind: model.spec.kind,
             status,
             state,
-            phase: job.as_ref().and_then(|job| self.phase(job)),
+            phase: job.as_ref().and_then(|job| phase(job, live.as_ref())),
             waiting: job.as_ref().and_then(|job| self.waiting(job)),
             queue_position,
             job_id: job.as_ref().map(|job| job.id),
+            job_kind: job.as_ref().map(|job| job.kind),
             attempt: job.as_ref().map_or(0, |job| job.attempt),
             progress,
             timestamps: job.as_ref().map(timestamps).unwrap_or_default(),
@@ -170,50 +181,58 @@ impl UnifiedModelDownloadManager {
         })
     }
 
-    fn phase(&self, job: &Job) -> Option<crate::domain::Phase> {
-        let live = self
-            .context
-            .live
-            .get(job.id)
-            .and_then(|live| live.numbers(self.clock.as_ref()).phase);
-        live.or(job.phase)
-            .filter(|_| job.state == JobState::Running)
+    /// The numbers of the job that runs here, and whose they are. To be taken before the rows are read: a job that
+    /// ends in between would else be shown as running with the older numbers of its row.
+    fn live_numbers(&self) -> Option<(JobId, Numbers)> {
+        let live = self.context.live.current()?;
+        Some((live.id, live.numbers(self.clock.as_ref())))
     }
+}
 
-    fn progress(&self, job: &Job, model: Option<&Model>) -> ProgressStatus {
-        let mut shown = ProgressStatus {
-            current_file: job.current_file.clone(),
-            files_downloaded: job.files_done,
-            files_total: job.files_total,
-            bytes_downloaded: job.bytes_done,
-            bytes_total: job.bytes_total,
-            bytes_reused: job.bytes_reused,
-            percent: None,
-            speed_bytes_per_second: job.rate,
-            eta_seconds: None,
-            last_byte_at: job.last_byte_at,
-            estimated: false,
-        };
-        let running = job.state == JobState::Running;
-        if running && let Some(live) = self.context.live.get(job.id) {
-            let numbers = live.numbers(self.clock.as_ref());
-            shown.current_file = numbers.current_file.or(shown.current_file);
-            shown.files_downloaded = numbers.files_done.max(shown.files_downloaded);
-            shown.bytes_downloaded = numbers.bytes_done.max(shown.bytes_downloaded);
-            shown.bytes_reused = numbers.bytes_reused;
-            shown.speed_bytes_per_second = numbers.rate;
-            shown.last_byte_at = numbers.last_byte_at.or(shown.last_byte_at);
-        }
-        if !running {
-            shown.current_file = None;
-            shown.speed_bytes_per_second = 0;
-        }
-        if let (None, Some(model)) = (shown.bytes_total, model) {
-            estimate(&mut shown, model);
-        }
-        finish(&mut shown);
-        shown
+fn progress(job: &Job, live: Option<&(JobId, Numbers)>, model: Option<&Model>) -> ProgressStatus {
+    let mut shown = ProgressStatus {
+        current_file: job.current_file.clone(),
+        files_downloaded: job.files_done,
+        files_total: job.files_total,
+        bytes_downloaded: job.bytes_done,
+        bytes_total: job.bytes_total,
+        bytes_reused: job.bytes_reused,
+        percent: None,
+        speed_bytes_per_second: job.rate,
+        eta_seconds: None,
+        last_byte_at: job.last_byte_at,
+        estimated: false,
+    };
+    let running = job.state == JobState::Running;
+    if running && let Some(numbers) = numbers_of(job, live) {
+        shown.current_file = numbers.current_file.clone().or(shown.current_file);
+        shown.files_downloaded = numbers.files_done.max(shown.files_downloaded);
+        shown.bytes_downloaded = numbers.bytes_done.max(shown.bytes_downloaded);
+        shown.bytes_reused = numbers.bytes_reused;
+        shown.speed_bytes_per_second = numbers.rate;
+        shown.last_byte_at = numbers.last_byte_at.or(shown.last_byte_at);
     }
+    if !running {
+        shown.current_file = None;
+        shown.speed_bytes_per_second = 0;
+    }
+    if let (None, Some(model)) = (shown.bytes_total, model) {
+        estimate(&mut shown, model);
+    }
+    finish(&mut shown);
+    shown
+}
+
+fn numbers_of<'l>(job: &Job, live: Option<&'l (JobId, Numbers)>) -> Option<&'l Numbers> {
+    live.filter(|(id, _)| *id == job.id)
+        .map(|(_, numbers)| numbers)
+}
+
+fn phase(job: &Job, live: Option<&(JobId, Numbers)>) -> Option<Phase> {
+    numbers_of(job, live)
+        .and_then(|numbers| numbers.phase)
+        .or(job.phase)
+        .filter(|_| job.state == JobState::Running)
 }
 
 /// Progress of a model for which nothing is under way: all or nothing.
@@ -242,11 +261,8 @@ fn finish(shown: &mut ProgressStatus) {
     let Some(total) = shown.bytes_total else {
         return;
     };
-    let tenths = if total == 0 {
-        1000
-    } else {
-        shown.bytes_downloaded.min(total).saturating_mul(1000) / total
-    };
+    let here = shown.bytes_downloaded.min(total);
+    let tenths = here.saturating_mul(1000).checked_div(total).unwrap_or(1000);
     // A guess that is reached does not say that it is done.
     let tenths = if shown.estimated {
         tenths.min(999)
@@ -272,11 +288,13 @@ fn timestamps(job: &Job) -> Timestamps {
 
 fn cache_status(model: &Model, presence: Presence) -> CacheStatus {
     CacheStatus {
+        state: presence.state(),
         exists: presence.exists,
         complete: presence.complete,
         verified: presence.complete && model.readiness.as_ref().is_some_and(|ready| ready.verified),
         commit: presence.commit,
         path: presence.path,
         missing: presence.missing,
+        corrupt: presence.corrupt,
     }
 }

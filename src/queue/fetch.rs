@@ -77,7 +77,7 @@ pub(crate) async fn what_is_missing(
 }
 
 /// Groups rows that share a blob, the one that knows most of a part first; the groups in the order of their paths.
-fn by_blob(rows: Vec<&FileRow>) -> Vec<Vec<FileRow>> {
+pub(super) fn by_blob(rows: Vec<&FileRow>) -> Vec<Vec<FileRow>> {
     let mut groups: HashMap<&Digest, Vec<FileRow>> = HashMap::new();
     for row in rows {
         groups

@@ -45,6 +45,13 @@ impl Live {
         *self.slot() = None;
     }
 
+    /// The job that runs in this process now.
+    ///
+    /// Taken before a row is read, its numbers are never older than the row's.
+    pub(crate) fn current(&self) -> Option<Arc<LiveJob>> {
+        self.slot().clone()
+    }
+
     /// The job that runs in this process, if it is this one.
     pub(crate) fn get(&self, id: JobId) -> Option<Arc<LiveJob>> {
         self.slot()
@@ -74,6 +81,9 @@ pub(crate) struct LiveJob {
     /// Bytes by which the place of an app's own function has grown.
     grown_bytes: AtomicU64,
     grown_at: Mutex<Option<DateTime<Utc>>>,
+    /// Bytes that were read to compare them.
+    compared_bytes: AtomicU64,
+    comparing: Mutex<Option<String>>,
     total_bytes: AtomicU64,
     high_water: AtomicU64,
     phase: Mutex<Option<Phase>>,
@@ -90,6 +100,8 @@ impl LiveJob {
             reused_bytes: AtomicU64::new(0),
             grown_bytes: AtomicU64::new(0),
             grown_at: Mutex::new(None),
+            compared_bytes: AtomicU64::new(0),
+            comparing: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
             phase: Mutex::new(None),
@@ -100,6 +112,19 @@ impl LiveJob {
     /// Sets what the job does.
     pub(crate) fn set_phase(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
+    }
+
+    /// Sets which file is being compared.
+    pub(crate) fn set_comparing(&self, path: Option<String>) {
+        *self
+            .comparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = path;
+    }
+
+    /// Counts bytes that were read to compare them.
+    pub(crate) fn count_compared(&self, bytes: u64) {
+        self.compared_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Sets the plan's size, which the count never passes.
@@ -136,13 +161,19 @@ impl LiveJob {
             .fetch_max(bytes, Ordering::Relaxed)
             .max(bytes);
         let grown = self.grown_bytes.load(Ordering::Relaxed);
+        let compared = self.compared_bytes.load(Ordering::Relaxed);
+        let comparing = self
+            .comparing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         Numbers {
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             files_done: self.files_done.load(Ordering::Relaxed),
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
-            rate: self.rate(clock.monotonic(), transfer.received + grown),
-            current_file: transfer.current_file.map(|path| path.to_string()),
+            rate: self.rate(clock.monotonic(), transfer.received + compared + grown),
+            current_file: comparing.or_else(|| transfer.current_file.map(|path| path.to_string())),
             last_byte_at: transfer
                 .last_byte
                 .map(|at| clock.now() - at.elapsed())

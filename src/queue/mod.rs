@@ -5,12 +5,14 @@
 //! the transaction that checks that fence.
 
 mod app;
+mod compare;
 mod context;
 mod dry_run;
 mod fetch;
 mod growth;
 mod halt;
 mod handlers;
+mod inspect;
 mod keeper;
 mod lease;
 mod live;
@@ -24,6 +26,8 @@ mod scheduler;
 mod settle;
 mod source;
 mod upkeep;
+mod verify;
+mod verify_plan;
 mod worker;
 
 #[cfg(test)]
@@ -32,7 +36,10 @@ mod tests;
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use inspect::inspect;
+pub(crate) use live::Numbers;
 pub(crate) use plan::Wanted;
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
+pub(crate) use run::store_failure;
 pub(crate) use scheduler::{Role, Scheduler};

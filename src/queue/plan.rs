@@ -140,17 +140,7 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
     if context.options.offline {
         return Err(offline(&run.model).into());
     }
-    let commit = match wanted.revision.as_commit() {
-        Some(commit) => commit,
-        None => {
-            let asked = context
-                .hub
-                .resolve_revision(&wanted.repo_id, &wanted.revision);
-            run.unless_halted(async { asked.await.map_err(|error| error.failure()) })
-                .await?
-                .commit
-        }
-    };
+    let commit = resolve(run, wanted).await?;
     let (files, whole_tree) = match known_files(run, &commit, &key).await? {
         Some(files) => (files, None),
         None => {
@@ -176,6 +166,17 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
     };
     run.live.set_total(plan.bytes());
     Ok(plan)
+}
+
+/// The commit that the revision means now.
+pub(super) async fn resolve(run: &Run, wanted: &Wanted) -> Result<CommitHash, Stop> {
+    if let Some(commit) = wanted.revision.as_commit() {
+        return Ok(commit);
+    }
+    let hub = &run.context.hub;
+    let asked = hub.resolve_revision(&wanted.repo_id, &wanted.revision);
+    let answer = run.unless_halted(async { asked.await.map_err(|error| error.failure()) });
+    Ok(answer.await?.commit)
 }
 
 /// The plan of an earlier attempt, or the one that came with the job, unless other files are wanted since.
@@ -229,7 +230,7 @@ async fn known_files(
     Ok((!rows.is_empty()).then(|| rows.into_iter().map(|row| row.file).collect()))
 }
 
-fn offline(model: &Model) -> Failure {
+pub(super) fn offline(model: &Model) -> Failure {
     let message = format!(
         "`{}` is not complete in the cache and HF_HUB_OFFLINE is set",
         model.id()

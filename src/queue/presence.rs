@@ -3,6 +3,7 @@
 //! Proof is the stored plan of a commit when there is one; else the template, the listing that Python left, and the
 //! index of sharded weights.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use super::run::store_failure;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Evidence};
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, Model, Origin, Readiness, RepoId, RepoPath,
+    CacheState, CommitHash, Failure, FailureCode, FileRow, Model, Origin, Readiness, RepoId,
+    RepoPath,
 };
 
 /// At most this many missing files are named.
@@ -34,6 +36,8 @@ pub(crate) struct Presence {
     pub(crate) path: Option<PathBuf>,
     /// Files known to be missing.
     pub(crate) missing: Vec<String>,
+    /// Files whose content is not what their digest or length says.
+    pub(crate) corrupt: Vec<String>,
     /// Bytes of the files that it needs, when complete.
     pub(crate) bytes: u64,
     /// Number of the files that it needs, when complete.
@@ -41,6 +45,19 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
+    /// What is there, in one word.
+    pub(crate) fn state(&self) -> CacheState {
+        if self.complete {
+            CacheState::Complete
+        } else if !self.corrupt.is_empty() {
+            CacheState::Corrupt
+        } else if self.exists {
+            CacheState::Partial
+        } else {
+            CacheState::Absent
+        }
+    }
+
     /// The readiness of a complete model whose hashes nobody compared.
     pub(crate) fn readiness(&self, now: DateTime<Utc>) -> Option<Readiness> {
         self.complete.then(|| Readiness {
@@ -63,37 +80,44 @@ impl Context {
             (Origin::Hub { .. }, None) => return Ok(Presence::default()),
             (Origin::Hub { .. }, Some(wanted)) => wanted,
         };
-        let cache = Arc::clone(&self.cache);
-        let pinned = model
-            .readiness
-            .as_ref()
-            .and_then(|ready| ready.commit.clone())
-            .or_else(|| wanted.revision.as_commit());
-        if let Some(commit) = pinned {
+        let mut best: Option<Presence> = None;
+        for commit in self.candidates(model, &wanted).await? {
             let rows = self.planned_rows(model, &wanted, &commit).await?;
-            if !rows.is_empty() {
-                return blocking(move || by_plan(&cache, &wanted.repo_id, commit, &rows)).await;
+            let wrong = match rows.is_empty() {
+                true => self.known_wrong(model, &commit).await?,
+                false => HashSet::new(),
+            };
+            let (cache, catalog) = (Arc::clone(&self.cache), Arc::clone(&self.catalog));
+            let then = wanted.clone();
+            let found = blocking(move || {
+                if rows.is_empty() {
+                    by_template(&cache, &catalog, &then, &commit, &wrong)
+                } else {
+                    Ok(by_plan(&cache, &then.repo_id, commit, &rows))
+                }
+            })
+            .await??;
+            if found.complete {
+                return Ok(found);
             }
+            best = Some(best.filter(|best| best.exists).unwrap_or(found));
         }
-        let (cache_then, then) = (Arc::clone(&cache), wanted.clone());
-        let shown = blocking(move || cache_then.read_ref(&then.repo_id, &then.revision)).await?;
-        let rows = match shown.map_err(|error| error.failure())? {
-            Some(commit) => {
-                let rows = self.planned_rows(model, &wanted, &commit).await?;
-                (!rows.is_empty()).then_some((commit, rows))
-            }
-            None => None,
-        };
-        let catalog = Arc::clone(&self.catalog);
-        blocking(move || match rows {
-            Some((commit, rows)) => Ok(by_plan(&cache, &wanted.repo_id, commit, &rows)),
-            None => by_template(&cache, &catalog, &wanted),
-        })
-        .await?
+        Ok(best.unwrap_or_default())
+    }
+
+    /// The commits that may serve the revision: the one that was complete here, then the one that its ref names.
+    async fn candidates(&self, model: &Model, wanted: &Wanted) -> Result<Vec<CommitHash>, Failure> {
+        let ready = model.readiness.as_ref();
+        let (cache, then) = (Arc::clone(&self.cache), wanted.clone());
+        let shown = blocking(move || cache.read_ref(&then.repo_id, &then.revision)).await?;
+        let shown = shown.map_err(|error| error.failure())?;
+        let ready = ready.and_then(|ready| ready.commit.clone());
+        let same = ready == shown;
+        Ok(ready.into_iter().chain(shown.filter(|_| !same)).collect())
     }
 
     /// The stored plan of the commit, if this selection made it.
-    async fn planned_rows(
+    pub(super) async fn planned_rows(
         &self,
         model: &Model,
         wanted: &Wanted,
@@ -106,6 +130,18 @@ impl Context {
             .await
             .map_err(|error| store_failure(&error))
     }
+
+    /// Files of the commit that a comparison found wrong, whichever selection they were compared for.
+    async fn known_wrong(
+        &self,
+        model: &Model,
+        commit: &CommitHash,
+    ) -> Result<HashSet<RepoPath>, Failure> {
+        let rows = self.store.files_of(model.key, commit).await;
+        let rows = rows.map_err(|error| store_failure(&error))?;
+        let wrong = rows.into_iter().filter(|row| row.corrupt);
+        Ok(wrong.map(|row| row.file.path).collect())
+    }
 }
 
 fn by_plan(cache: &Cache, repo_id: &RepoId, commit: CommitHash, rows: &[FileRow]) -> Presence {
@@ -113,24 +149,42 @@ fn by_plan(cache: &Cache, repo_id: &RepoId, commit: CommitHash, rows: &[FileRow]
         path: Some(cache.snapshot_dir(repo_id, &commit)),
         ..Presence::default()
     };
+    let mut whole = true;
     for row in rows {
-        if cache.shows_file(repo_id, &commit, &row.file) {
-            presence.exists = true;
-            presence.files += 1;
-        } else if presence.missing.len() < MOST_NAMED {
-            presence.missing.push(row.file.path.to_string());
+        let shown = cache.shown_length(repo_id, &commit, &row.file.path);
+        let lacking = match shown {
+            Some(length) if length == row.file.size && !row.corrupt => {
+                presence.files += 1;
+                presence.exists = true;
+                continue;
+            }
+            Some(_) => {
+                presence.exists = true;
+                &mut presence.corrupt
+            }
+            None => &mut presence.missing,
+        };
+        whole = false;
+        if lacking.len() < MOST_NAMED {
+            lacking.push(row.file.path.to_string());
         }
     }
     presence.bytes = super::plan::bytes_of(rows);
-    presence.complete = presence.missing.is_empty();
+    presence.complete = whole;
     presence.commit = Some(commit);
     presence
 }
 
-fn by_template(cache: &Cache, catalog: &Catalog, wanted: &Wanted) -> Result<Presence, Failure> {
+fn by_template(
+    cache: &Cache,
+    catalog: &Catalog,
+    wanted: &Wanted,
+    commit: &CommitHash,
+    wrong: &HashSet<RepoPath>,
+) -> Result<Presence, Failure> {
     let repo_id = &wanted.repo_id;
     let snapshot = cache
-        .lookup(repo_id, &wanted.revision)
+        .snapshot(repo_id, commit)
         .map_err(|error| error.failure())?;
     let Some(snapshot) = snapshot else {
         return Ok(Presence::default());
@@ -168,9 +222,17 @@ fn by_template(cache: &Cache, catalog: &Catalog, wanted: &Wanted) -> Result<Pres
         }
         Err(failure) => return Err(failure),
     };
+    let corrupt: Vec<String> = proof
+        .files
+        .iter()
+        .filter(|path| wrong.contains(*path))
+        .take(MOST_NAMED)
+        .map(ToString::to_string)
+        .collect();
     Ok(Presence {
-        complete: proof.complete,
+        complete: proof.complete && corrupt.is_empty(),
         missing: proof.missing.into_iter().take(MOST_NAMED).collect(),
+        corrupt,
         bytes: proof.bytes,
         files: proof.files.len() as u64,
         ..found

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::halt::Cause;
 use super::retry::Decision;
 use super::run::{Ended, Run, Stop};
-use crate::domain::{Failure, FailureCode};
+use crate::domain::{Failure, FailureCode, JobKind};
 use crate::store::StoreError;
 
 /// Pause between tries to write the outcome while the database refuses.
@@ -71,7 +71,13 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
     {
         Decision::Fail => {
             tracing::warn!(job.id = %run.job.id, model.id = %run.model.id(), code = %failure.code, %failure, "The job failed.");
-            store.fail(claim, failure, now).await?;
+            if run.job.kind == JobKind::Verify && !run.job.repair {
+                if !store.fail_verify(claim, failure, now).await? {
+                    tracing::info!(job.id = %run.job.id, "A repair was asked for meanwhile.");
+                }
+            } else {
+                store.fail(claim, failure, now).await?;
+            }
         }
         Decision::Wait {
             reason,

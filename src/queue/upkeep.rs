@@ -51,7 +51,7 @@ pub(crate) async fn run_once(context: &Context) -> Result<(), Failure> {
         .collect();
     let cache = Arc::clone(&context.cache);
     let swept = blocking(move || {
-        let mut files = 0;
+        let mut files = cache.sweep_trash(now)?;
         for repo in cache.repos()? {
             files += cache.sweep_parts(&repo, &keep, PART_AGE, now)?.files;
         }

@@ -12,8 +12,8 @@ use super::lease::Lease;
 use super::live::LiveJob;
 use super::plan::Wanted;
 use super::run::{Ended, Run, Stop};
-use super::{app, fetch, plan, publish, reporter, settle};
-use crate::domain::{Failure, FailureCode, Phase};
+use super::{app, fetch, plan, publish, reporter, settle, verify};
+use crate::domain::{Failure, FailureCode, JobKind, Phase};
 use crate::store::Claimed;
 
 /// Runs a claimed job until it ends, waits, or must stop.
@@ -51,10 +51,14 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
     let Some(wanted) = Wanted::of(&run.model.spec) else {
         return app::run_handler(run).await;
     };
+    if run.job.kind == JobKind::Verify {
+        return verify::run(run, &wanted).await;
+    }
     let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
     run.enter(Phase::Resolving).await?;
     let plan = plan::make(run, &wanted).await?;
     run.enter(Phase::CheckingCache).await?;
+    let plan = verify::discard_known_wrong(run, repo_id, plan).await?;
     let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
     if !missing.is_empty() {
         run.enter(Phase::Downloading).await?;

@@ -93,7 +93,7 @@ impl Store {
         let (list, now) = (keys(file_keys), ms(now));
         self.writer()
             .exec(sqlx::query!(
-                "UPDATE files SET verified = ?2, updated_at_ms = ?3
+                "UPDATE files SET verified = ?2, corrupt = CASE WHEN ?2 THEN 0 ELSE corrupt END, updated_at_ms = ?3
                   WHERE state = 'done' AND file_key IN (SELECT value FROM json_each(?1))",
                 list,
                 verified,

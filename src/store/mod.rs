@@ -7,6 +7,7 @@
 //!
 //! Times come in as parameters. What to do next, and when, is left to `queue`; nothing outside this module holds SQL.
 
+mod cached;
 mod claims;
 mod convert;
 mod error;
@@ -25,6 +26,7 @@ mod rows;
 mod settings;
 mod trail;
 mod upkeep;
+mod verify;
 mod writer;
 
 #[cfg(test)]
@@ -38,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use reader::Reader;
 use writer::Writer;
 
+pub(crate) use cached::GoneRevisions;
 pub(crate) use claims::{Claim, Claimed, ProgressUpdate, Signal};
 pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
@@ -46,6 +49,7 @@ pub(crate) use plan::{FileCheckpoint, NewPlan};
 pub(crate) use queue::{ClearedJobs, QueueCounts};
 pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;
+pub(crate) use verify::Checked;
 
 type Result<T> = std::result::Result<T, StoreError>;
 

@@ -90,7 +90,7 @@ impl Store {
         let changed = tx
             .exec(sqlx::query!(
                 "UPDATE files SET state = 'pending', bytes_done = 0, ranges = '', part_name = NULL, part_token = NULL,
-                        verified = 0, updated_at_ms = ?3
+                        verified = 0, corrupt = 0, checked_job = NULL, updated_at_ms = ?3
                   WHERE job_key = ?1 AND file_key IN (SELECT value FROM json_each(?2))",
                 claim.job_key,
                 list,
@@ -110,59 +110,8 @@ pub(super) async fn write_plan(
     plan: NewPlan<'_>,
     now: DateTime<Utc>,
 ) -> Result<Vec<FileRow>> {
-    let planned = plan
-        .files
-        .iter()
-        .map(|file| {
-            Ok((
-                file.path.as_str(),
-                signed(file.size, "the size of a file")?,
-                file.digest.as_str(),
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let planned = json(&planned);
     let commit = plan.commit.as_str();
-    let now = ms(now);
-    // An earlier attempt may have planned another commit or other files.
-    tx.exec(sqlx::query!(
-        "UPDATE files SET job_key = NULL WHERE job_key = ?1",
-        job_key
-    ))
-    .await?;
-    tx.exec(sqlx::query!(
-        "INSERT INTO files (model_key, commit_sha, path, size, digest, job_key, updated_at_ms, plan)
-         SELECT j.model_key, ?2, json_extract(e.value, '$[0]'), json_extract(e.value, '$[1]'),
-                json_extract(e.value, '$[2]'), j.job_key, ?3, ?5
-           FROM json_each(?4) e JOIN jobs j ON j.job_key = ?1
-          WHERE true
-         ON CONFLICT (model_key, commit_sha, path) DO UPDATE SET
-           job_key = excluded.job_key, updated_at_ms = excluded.updated_at_ms, plan = excluded.plan,
-           state = CASE WHEN digest = excluded.digest AND size = excluded.size THEN state ELSE 'pending' END,
-           ranges = CASE WHEN digest = excluded.digest AND size = excluded.size THEN ranges ELSE '' END,
-           bytes_done = CASE WHEN digest = excluded.digest AND size = excluded.size THEN bytes_done ELSE 0 END,
-           part_name = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_name END,
-           part_token = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_token END,
-           verified = CASE WHEN digest = excluded.digest AND size = excluded.size THEN verified ELSE 0 END,
-           digest = excluded.digest, size = excluded.size",
-        job_key,
-        commit,
-        now,
-        planned,
-        plan.selection,
-    ))
-    .await?;
-    tx.exec(sqlx::query!(
-        "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
-                part_token = d.part_token
-           FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
-                   FROM files WHERE state = 'partial'
-                    AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
-                  GROUP BY digest, size) d
-          WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
-        job_key
-    ))
-    .await?;
+    write_rows(tx, job_key, commit, plan.files, Some(plan.selection), now).await?;
     // Rows of an earlier plan would be taken for files that this one needs.
     tx.exec(sqlx::query!(
         "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
@@ -190,6 +139,73 @@ pub(super) async fn write_plan(
             job_key
         ))
         .await?)
+}
+
+/// Writes the rows of a job's files, and takes over what is known of the same content at another commit.
+///
+/// Without a selection, which plan a row belongs to stays as it was, and a new row belongs to none.
+pub(super) async fn write_rows(
+    tx: &mut Tx,
+    job_key: i64,
+    commit: &str,
+    files: &[PlannedFile],
+    selection: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let planned = files
+        .iter()
+        .map(|file| {
+            Ok((
+                file.path.as_str(),
+                signed(file.size, "the size of a file")?,
+                file.digest.as_str(),
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let planned = json(&planned);
+    let now = ms(now);
+    // An earlier attempt may have planned another commit or other files.
+    tx.exec(sqlx::query!(
+        "UPDATE files SET job_key = NULL WHERE job_key = ?1",
+        job_key
+    ))
+    .await?;
+    tx.exec(sqlx::query!(
+        "INSERT INTO files (model_key, commit_sha, path, size, digest, job_key, updated_at_ms, plan)
+         SELECT j.model_key, ?2, json_extract(e.value, '$[0]'), json_extract(e.value, '$[1]'),
+                json_extract(e.value, '$[2]'), j.job_key, ?3, ?5
+           FROM json_each(?4) e JOIN jobs j ON j.job_key = ?1
+          WHERE true
+         ON CONFLICT (model_key, commit_sha, path) DO UPDATE SET
+           job_key = excluded.job_key, updated_at_ms = excluded.updated_at_ms, plan = coalesce(excluded.plan, plan),
+           state = CASE WHEN digest = excluded.digest AND size = excluded.size THEN state ELSE 'pending' END,
+           ranges = CASE WHEN digest = excluded.digest AND size = excluded.size THEN ranges ELSE '' END,
+           bytes_done = CASE WHEN digest = excluded.digest AND size = excluded.size THEN bytes_done ELSE 0 END,
+           part_name = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_name END,
+           part_token = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_token END,
+           verified = CASE WHEN digest = excluded.digest AND size = excluded.size THEN verified ELSE 0 END,
+           corrupt = CASE WHEN digest = excluded.digest AND size = excluded.size THEN corrupt ELSE 0 END,
+           checked_job = CASE WHEN digest = excluded.digest AND size = excluded.size THEN checked_job END,
+           digest = excluded.digest, size = excluded.size",
+        job_key,
+        commit,
+        now,
+        planned,
+        selection,
+    ))
+    .await?;
+    tx.exec(sqlx::query!(
+        "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
+                part_token = d.part_token
+           FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
+                   FROM files WHERE state = 'partial'
+                    AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
+                  GROUP BY digest, size) d
+          WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
+        job_key
+    ))
+    .await?;
+    Ok(())
 }
 
 /// Writes checkpoints; a file that is done in the meantime is left alone.

@@ -38,7 +38,7 @@ impl Store {
             let (list, now) = (keys(&file_keys), ms(now));
             let changed = tx
                 .exec(sqlx::query!(
-                    "UPDATE files SET state = 'done', verified = 1, bytes_done = size, ranges = '', part_name = NULL,
+                    "UPDATE files SET state = 'done', verified = 1, corrupt = 0, bytes_done = size, ranges = '', part_name = NULL,
                             part_token = NULL, updated_at_ms = ?3
                       WHERE job_key = ?1 AND file_key IN (SELECT value FROM json_each(?2))",
                     claim.job_key,
@@ -117,10 +117,10 @@ impl Store {
     }
 
     /// Runs a publication that goes on when its caller is dropped; [`Store::close`] waits for it.
-    async fn to_its_end(
+    pub(super) async fn to_its_end<T: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<()>> + Send + 'static,
-    ) -> Result<()> {
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
         match self.inner.tasks.spawn(work).await {
             Ok(done) => done,
             Err(failed) => Err(StoreError::Publish(failed.into())),
@@ -129,7 +129,7 @@ impl Store {
 }
 
 /// Runs the caller's part off the runtime.
-async fn run<A>(act: A) -> Result<()>
+pub(super) async fn run<A>(act: A) -> Result<()>
 where
     A: FnOnce() -> io::Result<()> + Send + 'static,
 {

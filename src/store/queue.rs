@@ -33,6 +33,8 @@ pub(crate) struct ClearedJobs {
 
 impl Store {
     /// Asks for a download of the model; the active job comes back with `false` when there is one.
+    ///
+    /// An active verify job then fetches what it finds wrong or missing: what was asked for is kept.
     pub(crate) async fn enqueue(
         &self,
         model_key: i64,
@@ -58,6 +60,7 @@ impl Store {
         let mut tx = self.writer().begin().await?;
         let (job, created) = insert_job(&mut tx, model_key, priority, now).await?;
         if !created {
+            tx.commit().await?;
             return Ok((job, false));
         }
         let key = job.key;
@@ -255,7 +258,7 @@ impl Store {
     }
 }
 
-/// Makes a job, or finds the active one.
+/// Makes a job, or finds the active one; a verify job then fetches what it finds wrong.
 async fn insert_job(
     tx: &mut Tx,
     model_key: i64,
@@ -275,6 +278,9 @@ async fn insert_job(
             model_key,
         ))
         .await?;
+    if added == 0 {
+        super::verify::ask_for_repair(tx, model_key, now).await?;
+    }
     let row = tx
         .row(select_jobs!(
             "WHERE j.model_key = ?1 AND j.state IN ('queued', 'running')",

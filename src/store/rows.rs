@@ -17,6 +17,8 @@ pub(super) struct JobRow {
     pub(super) id: String,
     pub(super) model_key: i64,
     pub(super) model_id: String,
+    pub(super) kind: String,
+    pub(super) repair: bool,
     pub(super) state: String,
     pub(super) phase: Option<String>,
     pub(super) wait_reason: Option<String>,
@@ -51,7 +53,7 @@ macro_rules! select_jobs {
         sqlx::query_as!(
             $crate::store::rows::JobRow,
             r#"SELECT j.job_key AS "key!", j.job_id AS "id!", j.model_key AS "model_key!", m.model_id AS "model_id!",
-                      j.state AS "state!", j.phase AS "phase?", j.wait_reason AS "wait_reason?",
+                      j.kind AS "kind!", j.repair AS "repair!: bool", j.state AS "state!", j.phase AS "phase?", j.wait_reason AS "wait_reason?",
                       j.run_after_ms AS "run_after_ms!", j.paused AS "paused!: bool", j.priority AS "priority!",
                       j.attempt AS "attempt!", j.retries AS "retries!", j.lease_token AS "lease_token?",
                       j.cancel_requested_ms AS "cancel_requested_ms?", j.commit_sha AS "commit_sha?",
@@ -78,6 +80,8 @@ impl TryFrom<JobRow> for Job {
             id: text(&row.id, T, "job_id")?,
             model_key: row.model_key,
             model_id: text(&row.model_id, "models", "model_id")?,
+            kind: text(&row.kind, T, "kind")?,
+            repair: row.repair,
             state: text(&row.state, T, "state")?,
             phase: text_opt(row.phase.as_deref(), T, "phase")?,
             wait_reason: text_opt(row.wait_reason.as_deref(), T, "wait_reason")?,
@@ -237,6 +241,8 @@ pub(super) struct FileRecord {
     pub(super) part_name: Option<String>,
     pub(super) part_token: Option<i64>,
     pub(super) verified: bool,
+    pub(super) corrupt: bool,
+    pub(super) checked_job: Option<i64>,
 }
 
 /// Asks for files; the text goes on after `FROM files f`.
@@ -246,7 +252,8 @@ macro_rules! select_files {
             $crate::store::rows::FileRecord,
             r#"SELECT f.file_key AS "key!", f.path AS "path!", f.size AS "size!", f.digest AS "digest!",
                       f.state AS "state!", f.ranges AS "ranges!", f.part_name AS "part_name?",
-                      f.part_token AS "part_token?", f.verified AS "verified!: bool"
+                      f.part_token AS "part_token?", f.verified AS "verified!: bool",
+                      f.corrupt AS "corrupt!: bool", f.checked_job AS "checked_job?"
                  FROM files f "# + $tail
             $(, $argument)*
         )
@@ -275,6 +282,8 @@ impl TryFrom<FileRecord> for FileRow {
             part_name: row.part_name,
             part_token: row.part_token,
             verified: row.verified,
+            corrupt: row.corrupt,
+            checked_job: row.checked_job,
         })
     }
 }

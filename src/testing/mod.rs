@@ -3,6 +3,8 @@
 //! [`PracticeHub`] answers what the real hub answers, on loopback, and misbehaves on command.
 //! Nothing here is part of the product, and no other module uses it.
 
+#[doc(hidden)]
+pub mod bench;
 mod hub;
 
 pub use hub::{

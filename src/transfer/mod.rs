@@ -6,6 +6,7 @@
 //! final names are left to the [`Keeper`]; how bytes come over the network is left to the [`Source`].
 
 mod buffer;
+mod compare;
 mod disk;
 mod dispatch;
 mod engine;
@@ -30,6 +31,7 @@ mod stream;
 mod tests;
 mod verdict;
 
+pub(crate) use compare::content_matches;
 pub(crate) use engine::Engine;
 pub(crate) use error::{SourceError, SourceErrorKind, TransferError};
 pub(crate) use keeper::{FileTask, Keeper, Opening};

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod cache_cli;
 mod cli;
 mod floors;
 mod hostile;
@@ -17,4 +18,5 @@ mod practice_hub;
 mod python;
 mod queue;
 mod support;
+mod verify;
 mod world;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, FileState, Job, JobId, JobState, ModelId, Phase,
-    WaitReason,
+    CommitHash, Failure, FailureCode, FileRow, FileState, Job, JobId, JobKind, JobState, ModelId,
+    Phase, WaitReason,
 };
 
 /// A job.
@@ -13,6 +13,8 @@ use crate::domain::{
 pub(crate) struct JobBody {
     id: JobId,
     model_id: ModelId,
+    kind: JobKind,
+    repair: bool,
     state: JobState,
     phase: Option<Phase>,
     waiting: Option<WaitingBody>,
@@ -64,6 +66,8 @@ impl From<Job> for JobBody {
         Self {
             id: job.id,
             model_id: job.model_id,
+            kind: job.kind,
+            repair: job.repair,
             state: job.state,
             phase: job.phase,
             waiting: job
@@ -133,6 +137,7 @@ pub(crate) struct FileBody {
     state: FileState,
     bytes_downloaded: u64,
     verified: bool,
+    corrupt: bool,
 }
 
 impl FileBody {
@@ -154,6 +159,7 @@ impl From<FileRow> for FileBody {
             digest: row.file.digest.as_str().to_owned(),
             state: row.state,
             verified: row.verified,
+            corrupt: row.corrupt,
         }
     }
 }
@@ -177,6 +183,8 @@ mod tests {
             part_name: Some("x.part".into()),
             part_token: Some(7),
             verified: false,
+            corrupt: false,
+            checked_job: None,
         }
     }
 

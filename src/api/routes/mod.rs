@@ -2,6 +2,7 @@
 //!
 //! Which address and policy each has is in [`super::table`].
 
+pub(super) mod cache;
 pub(super) mod cancel;
 pub(super) mod clear;
 pub(super) mod health;
@@ -21,4 +22,5 @@ pub(super) mod retry;
 pub(super) mod start;
 pub(super) mod status;
 pub(super) mod templates;
+pub(super) mod verify;
 pub(super) mod wait;

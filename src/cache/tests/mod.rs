@@ -4,6 +4,8 @@ mod locks;
 mod lookups;
 mod parts;
 mod publishing;
+mod removals;
+mod suspects;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -11,6 +11,7 @@ mod queue;
 mod random;
 mod schema;
 mod upkeep;
+mod verify;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::{Executor as _, Row as _};
 
 use super::{BACKOFF, Bench, at, checkpoint};
-use crate::domain::{Failure, FailureCode, FileState, JobState, Kind, Phase, WaitReason};
+use crate::domain::{Failure, FailureCode, FileState, JobKind, JobState, Kind, Phase, WaitReason};
 use crate::store::StoreError;
 use crate::store::open::MIGRATIONS;
 
@@ -45,6 +45,10 @@ fn the_words_of_the_checks_are_those_of_the_domain() {
     assert_eq!(
         check_words("files", "state"),
         words(FileState::ALL, FileState::as_str)
+    );
+    assert_eq!(
+        check_words("jobs", "kind"),
+        words(JobKind::ALL, JobKind::as_str)
     );
     assert_eq!(
         check_words("models", "kind"),

@@ -1,9 +1,11 @@
 //! One connection: read a request, let the faults strike, answer, again.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::block_in_place;
+use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::ledger::{Ledger, Recorded};
@@ -28,6 +30,7 @@ impl Drop for Open<'_> {
 pub(super) async fn serve(state: &State, place: Place, mut stream: TcpStream) -> io::Result<()> {
     let connection = state.next_connection();
     let mut buffer = Vec::new();
+    sleep(Duration::from_millis(state.settings().connect_latency_ms)).await;
     while let Some(mut request) = request::read(&mut stream, &mut buffer).await? {
         let object = object(state, place, &request);
         let number = state.ledger.begin(Recorded {

@@ -14,6 +14,8 @@ pub struct Settings {
     pub rate_total: u64,
     /// Milliseconds before each answer.
     pub latency_ms: u64,
+    /// Milliseconds before the first answer of a connection, beside `latency_ms`: what a handshake costs.
+    pub connect_latency_ms: u64,
     /// Milliseconds for which a signed link is good.
     pub signed_ttl_ms: u64,
     /// How often a signed link may be used.
@@ -34,6 +36,7 @@ impl Default for Settings {
             rate_per_connection: 0,
             rate_total: 0,
             latency_ms: 0,
+            connect_latency_ms: 0,
             signed_ttl_ms: 3_600_000,
             signed_uses: 0,
             page_size: 1000,

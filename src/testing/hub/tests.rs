@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::content::{Content, hex};
 use super::fault::{Fault, FaultBook, Misdeed, When, glob};
+use super::practice::PracticeHub;
 use super::request::{Place, Request};
+use super::settings::HubConfig;
 
 fn get(path: &str) -> Request {
     Request {
@@ -96,4 +98,27 @@ fn faults_are_read_from_json() {
     };
     assert_eq!(fault, Fault::new("*", cut).at(Place::Cdn).first(2));
     assert!(serde_json::from_str::<Fault>(r#"{"path": "*", "dose": "hangup"}"#).is_err());
+}
+
+#[test]
+fn only_the_first_answer_of_a_connection_waits_for_the_handshake() {
+    use std::io::{Read as _, Write as _};
+
+    let mut config = HubConfig::default();
+    config.settings.connect_latency_ms = 300;
+    let hub = PracticeHub::start(config).unwrap();
+    let address = hub.endpoint().replace("http://", "");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut exchange = || {
+        let start = std::time::Instant::now();
+        stream
+            .write_all(b"GET /nothing HTTP/1.1\r\nHost: hub\r\n\r\n")
+            .unwrap();
+        let mut buffer = [0; 64 << 10];
+        assert_ne!(stream.read(&mut buffer).unwrap(), 0);
+        start.elapsed()
+    };
+    let (first, second) = (exchange(), exchange());
+    assert!(first.as_millis() >= 250, "{first:?}");
+    assert!(second < first, "{second:?}");
 }

@@ -1,5 +1,6 @@
 //! What the commands print: for people and for programs, and never a control character into a pipe.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -71,7 +72,8 @@ fn each_command_says_what_it_did() {
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         let said = text(&sandbox, &commit, &arguments);
-        story.push_str(&format!("$ modelhaul {line}\n{said}"));
+        writeln!(story, "$ modelhaul {line}").unwrap();
+        story.push_str(&said);
     }
     insta::assert_snapshot!("story", story);
 }
