@@ -59,6 +59,18 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
+/// Another name from the path, as it is.
+#[derive(Debug)]
+pub(crate) struct NamePath(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(segments(parts, state).await?.concat()))
+    }
+}
+
 async fn segments<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Vec<String>, Problem> {
     let params = RawPathParams::from_request_parts(parts, state)
         .await

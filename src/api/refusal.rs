@@ -81,6 +81,9 @@ impl From<ManagerError> for Problem {
             ),
             ManagerError::Busy(_) => Self::new(Code::ModelBusy, detail)
                 .with_remedy("cancel the job, or wait until it has ended"),
+            ManagerError::NotAsLocked { .. } => {
+                Failure::new(FailureCode::ChecksumMismatch, detail).into()
+            }
             ManagerError::Invalid { field, reason } => Self::field(field, reason),
             ManagerError::DownloadsDisabled => Failure::new(FailureCode::DownloadsDisabled, detail)
                 .with_remedy("unset DISABLE_MODEL_DOWNLOADS and restart the service")

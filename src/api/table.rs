@@ -14,13 +14,13 @@ use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
     cache, cancel, clear, health, job, job_attempts, job_events, job_files, jobs, model, models,
-    pause, queue, ready, resume, retry, start, status, verify, wait,
+    pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
 };
 
 /// How long a handler may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a handler may take that waits on purpose.
+/// How long a handler may take that waits on purpose or asks the hub for a long listing.
 const LONG_PATIENCE: Duration = Duration::from_secs(wait::LONGEST + 30);
 
 /// One route.
@@ -81,8 +81,13 @@ table! {
     POST Write "/api/v1/models/{org}/{name}/pause" => pause::handle;
     POST Write "/api/v1/models/{model_id}/resume" => resume::handle;
     POST Write "/api/v1/models/{org}/{name}/resume" => resume::handle;
+    POST Write "/api/v1/models/{model_id}/plan" => plan::handle within LONG_PATIENCE;
+    POST Write "/api/v1/models/{org}/{name}/plan" => plan::handle within LONG_PATIENCE;
     GET Read "/api/v1/models/{model_id}/wait" => wait::handle within LONG_PATIENCE;
     GET Read "/api/v1/models/{org}/{name}/wait" => wait::handle within LONG_PATIENCE;
+
+    GET Read "/api/v1/templates" => templates::list;
+    GET Read "/api/v1/templates/{template_id}" => templates::show;
 
     GET Read "/api/v1/jobs" => jobs::list;
     GET Read "/api/v1/jobs/{job_id}" => job::show;

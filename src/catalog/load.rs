@@ -9,6 +9,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use serde::Serialize;
+
 use super::template::Template;
 use super::validate::Broken;
 use super::{Catalog, extend};
@@ -77,9 +79,10 @@ const BUILTIN: &[(&str, &str)] = builtin![
 const LIMIT: u64 = 1 << 20;
 
 /// A template of the user that is not used, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct TemplateProblem {
     /// The file or folder.
+    #[serde(serialize_with = "as_text")]
     pub(crate) file: PathBuf,
     /// The line, counted from 1, when one is known.
     pub(crate) line: Option<usize>,
@@ -87,6 +90,11 @@ pub(crate) struct TemplateProblem {
     pub(crate) key: Option<String>,
     /// One sentence.
     pub(crate) message: String,
+}
+
+/// A name that is no text is shown as far as it is one.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for TemplateProblem {

@@ -5,6 +5,7 @@
 
 mod complete;
 mod extend;
+mod fingerprint;
 mod fnmatch;
 mod lint;
 mod load;

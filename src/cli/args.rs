@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
-use super::{cache, clear, completions, doctor, models, pause, pull, status, wait};
+use super::{
+    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
+};
 use crate::config::Flags;
 
 /// Makes models be in the Hugging Face cache, whole and verified.
@@ -23,6 +25,15 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Download a model and print the path of its snapshot.
     Pull(pull::PullArgs),
+    /// Show what a download would do: commit, files and why, room, warnings. Writes nothing.
+    Plan(RefArgs),
+    /// Write down the commits and contents of models, for `pull --locked`.
+    Lock(lock::LockArgs),
+    /// Show which registered models have moved on the hub; exit code 10 when one has.
+    Outdated(outdated::OutdatedArgs),
+    /// List, show and check templates.
+    #[command(subcommand)]
+    Templates(templates::TemplatesCommand),
     /// Show where a model stands, or all of them.
     Status(status::StatusArgs),
     /// Show the queue and who works on it.
@@ -78,7 +89,7 @@ pub(crate) struct ServeArgs {
 /// A model, and which of its files.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RefArgs {
-    /// A registered id, or `org/name[@revision]`.
+    /// A registered id, the id of a template for one repository, or `org/name[@revision]`.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     #[command(flatten)]
@@ -99,8 +110,18 @@ pub(crate) struct SelectionArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) template: Option<String>,
     /// Variant of the template.
-    #[arg(long, value_name = "NAME", requires = "template")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) variant: Option<String>,
+}
+
+impl SelectionArgs {
+    /// Whether it says anything.
+    pub(crate) fn selects(&self) -> bool {
+        !self.include.is_empty()
+            || !self.exclude.is_empty()
+            || self.template.is_some()
+            || self.variant.is_some()
+    }
 }
 
 /// How results look.
@@ -228,7 +249,8 @@ mod tests {
         for line in [
             "modelhaul",
             "modelhaul pull",
-            "modelhaul pull a/b --variant x",
+            "modelhaul pull a/b --lock x",
+            "modelhaul templates check --lock x",
             "modelhaul pause",
             "modelhaul pause a --queue",
             "modelhaul status --format xml",

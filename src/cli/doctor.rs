@@ -161,6 +161,22 @@ async fn with_manager(
             "look at its owner, its mode and the room on its disk, or set HF_HOME",
         )
     });
+    let own = manager.templates().iter().filter(|t| !t.builtin).count();
+    checks.push(match manager.template_problems() {
+        [] => Check::ok(
+            "templates",
+            format!("{own} of your own beside those built in"),
+        ),
+        problems => Check::warn(
+            "templates",
+            problems
+                .iter()
+                .map(|problem| format!("not used: {problem}"))
+                .collect::<Vec<_>>()
+                .join("; "),
+            "`modelhaul templates check` after mending the file",
+        ),
+    });
     checks.push(match manager.get_queue_status().await {
         Ok(status) if status.downloads_disabled => Check::warn(
             "worker",

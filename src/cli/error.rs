@@ -1,6 +1,7 @@
 //! Why a command failed, as a person and as a program read it.
 
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -29,6 +30,9 @@ pub(crate) enum CliError {
         what: &'static str,
         source: io::Error,
     },
+    /// A lock file is missing, cannot be understood, or lacks a model.
+    #[error("lock file {}: {reason}", .path.display())]
+    LockFile { path: PathBuf, reason: String },
     /// The reader of standard output went away: nothing is wrong.
     #[error("nobody reads standard output")]
     NobodyReads,
@@ -50,7 +54,7 @@ impl CliError {
             {
                 Exit::Disk
             }
-            Self::Config(_) | Self::Server(_) => Exit::Configuration,
+            Self::Config(_) | Self::Server(_) | Self::LockFile { .. } => Exit::Configuration,
             Self::Manager(error) => Exit::from(error),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Disk,
@@ -80,6 +84,8 @@ impl CliError {
                 "address_in_use"
             }
             Self::Config(_) | Self::Server(_) => "bad_configuration",
+            Self::LockFile { .. } => "bad_lock_file",
+            Self::Manager(ManagerError::NotAsLocked { .. }) => "not_as_locked",
             Self::Manager(ManagerError::UnknownModel(_)) => "unknown_model",
             Self::Manager(ManagerError::UnknownJob(_)) => "unknown_job",
             Self::Manager(ManagerError::Conflict(_)) => "conflict",
@@ -103,6 +109,11 @@ impl CliError {
             }
             Self::Manager(ManagerError::Busy(id)) => {
                 return Some(format!("`modelhaul cancel {id}` ends the job"));
+            }
+            Self::Manager(ManagerError::NotAsLocked { model_id, .. }) => {
+                return Some(format!(
+                    "`modelhaul plan {model_id}` shows what is wanted now; `modelhaul lock {model_id}` accepts it"
+                ));
             }
             Self::Manager(ManagerError::Store(_)) => "`modelhaul doctor` looks for the cause",
             Self::Server(ServerError::Bind { cause, .. })

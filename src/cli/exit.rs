@@ -14,6 +14,7 @@ pub(crate) enum Exit {
     Network = 6,
     Unfinished = 7,
     Disk = 9,
+    Outdated = 10,
     Auth = 24,
     Checksum = 32,
     Cancelled = 33,
@@ -39,6 +40,7 @@ impl Exit {
         Self::Network,
         Self::Unfinished,
         Self::Disk,
+        Self::Outdated,
         Self::Auth,
         Self::Checksum,
         Self::Cancelled,
@@ -57,6 +59,7 @@ impl Exit {
                 "unfinished: interrupted, detached or timed out; the job goes on or stays queued"
             }
             Self::Disk => "disk full, or the file system refused",
+            Self::Outdated => "`outdated`: a model has moved on the hub",
             Self::Auth => "token missing or refused, or the model is gated",
             Self::Checksum => "checksum mismatch",
             Self::Cancelled => "cancelled",
@@ -109,6 +112,7 @@ impl From<&ManagerError> for Exit {
             ManagerError::Conflict(_) | ManagerError::Invalid { .. } => Self::Usage,
             ManagerError::Busy(_) | ManagerError::ShuttingDown => Self::Busy,
             ManagerError::DownloadsDisabled => Self::Configuration,
+            ManagerError::NotAsLocked { .. } => Self::Checksum,
             ManagerError::Store(_) => Self::Failed,
             ManagerError::Failure(failure) => failure.code.into(),
         }

@@ -14,9 +14,13 @@ mod doctor;
 mod error;
 mod exit;
 mod follow;
+mod lock;
+mod locked;
 mod models;
+mod outdated;
 mod output;
 mod pause;
+mod plan;
 mod progress;
 mod pull;
 mod queue;
@@ -25,6 +29,7 @@ mod registry;
 mod retry;
 mod serve;
 mod status;
+mod templates;
 mod wait;
 mod work;
 
@@ -154,6 +159,10 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError>
 
 async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
+        Command::Plan(args) => plan::run(context, &args).await,
+        Command::Lock(args) => lock::run(context, &args).await,
+        Command::Outdated(args) => outdated::run(context, &args).await,
+        Command::Templates(command) => templates::run(context, &command).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Queue => queue::run(context).await,
         Command::Cancel(args) => cancel::run(context, &args).await,

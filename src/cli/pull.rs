@@ -1,22 +1,24 @@
 //! `pull`: make the model be here, by own work or by following the one who works.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::args::RefArgs;
+use super::args::{RefArgs, SelectionArgs};
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::follow::{self, Followed};
+use super::locked;
 use super::output;
 use super::progress::Display;
 use super::registry;
 use super::work;
 use crate::config::parse_duration;
 use crate::domain::{JobId, ModelId, ModelStatus};
-use crate::manager::{UnifiedModelDownloadManager, WorkScope};
+use crate::manager::{Started, UnifiedModelDownloadManager, WorkScope};
 
 /// What to download.
 #[derive(Debug, Args)]
@@ -25,22 +27,48 @@ Examples:
   modelhaul pull SmilingWolf/wd-vit-tagger-v3 --template wdv3
   modelhaul pull org/name@v1.0 -i '*.safetensors' -i '*.json' -x 'onnx/*'
   cd \"$(modelhaul pull -q org/name)\"
+  modelhaul pull --locked                   everything in models.lock, and nothing else
 
 Ctrl-C stops following. A job that this process works on keeps what it received and stays queued;
 a job of a running service goes on.")]
 pub(crate) struct PullArgs {
+    /// A registered id, the id of a template for one repository, or `org/name[@revision]`.
+    #[arg(value_name = "REF", required_unless_present = "locked")]
+    reference: Option<String>,
     #[command(flatten)]
-    reference: RefArgs,
+    selection: SelectionArgs,
+    /// Accept only what the lock file names; without REF all of it is pulled.
+    #[arg(long)]
+    locked: bool,
+    /// The lock file.
+    #[arg(
+        long = "lock",
+        value_name = "FILE",
+        default_value = "models.lock",
+        requires = "locked"
+    )]
+    lock_file: PathBuf,
     /// Stop following after this time, for example 30m; the job stays.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
 
 pub(crate) async fn run(context: &Context, args: &PullArgs) -> Result<Exit, CliError> {
-    let output = context.output;
+    let reference = args.reference.as_ref().map(|reference| RefArgs {
+        reference: reference.clone(),
+        selection: args.selection.clone(),
+    });
+    let reference = match (args.locked, reference) {
+        (true, reference) => {
+            let file = &args.lock_file;
+            return locked::run(context, reference.as_ref(), file, args.timeout).await;
+        }
+        (false, Some(reference)) => reference,
+        (false, None) => return Err(CliError::Usage("pull needs a REF".to_owned())),
+    };
     let prepared = context.unless_stopped(async {
         let manager = context.open().await?;
-        let id = registry::find_or_register(&manager, &args.reference).await?;
+        let id = registry::find_or_register(&manager, &reference).await?;
         let started = manager.refresh_download(&id).await?;
         Ok::<_, CliError>((manager, id, started))
     });
@@ -48,11 +76,23 @@ pub(crate) async fn run(context: &Context, args: &PullArgs) -> Result<Exit, CliE
         return Ok(Exit::Unfinished);
     };
     let (manager, id, started) = prepared?;
+    follow(context, &manager, &id, started, args.timeout).await
+}
+
+/// Sees a started download to its end and prints the result.
+pub(crate) async fn follow(
+    context: &Context,
+    manager: &UnifiedModelDownloadManager,
+    id: &ModelId,
+    started: Started,
+    timeout: Option<Duration>,
+) -> Result<Exit, CliError> {
+    let output = context.output;
     let Some(job) = started.job else {
         return follow::report(output, &started.status, None);
     };
     let mut display = Display::new(output, context.config.terminal);
-    let ended = work_and_follow(context, &manager, &id, job.id, &mut display, args.timeout).await;
+    let ended = work_and_follow(context, manager, id, job.id, &mut display, timeout).await;
     display.finish();
     let (followed, own) = ended?;
     match followed {

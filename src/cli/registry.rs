@@ -1,16 +1,76 @@
-//! From REF to a registration, and to a new one for `pull`.
+//! From REF to a registration, and to a new one for `pull`; the id of a template stands for its one repository.
 
-use super::args::RefArgs;
+use super::args::{RefArgs, SelectionArgs};
 use super::error::CliError;
 use super::reference::{HubReference, Reference, explicit};
 use crate::domain::{Kind, Model, ModelId, NewModel, Origin};
-use crate::manager::{ManagerError, UnifiedModelDownloadManager};
+use crate::manager::{ManagerError, UnifiedModelDownloadManager, known_source};
+
+/// What REF means.
+#[derive(Debug)]
+pub(crate) enum Resolved {
+    /// A registered model.
+    Registered(ModelId),
+    /// A repository that nobody registered, as it would be registered.
+    New(NewModel),
+}
+
+/// What REF means; nothing is registered.
+pub(crate) async fn resolve(
+    manager: &UnifiedModelDownloadManager,
+    args: &RefArgs,
+) -> Result<Resolved, CliError> {
+    let args = expand(manager, args).await?;
+    let reference = Reference::parse(&args)?;
+    if let Some(id) = look_up(manager, &reference).await? {
+        return Ok(Resolved::Registered(id));
+    }
+    let Some(hub) = reference.hub else {
+        return Err(ManagerError::UnknownModel(args.reference.parse()?).into());
+    };
+    // The first id that is free, as `find_or_register` would take it.
+    for id in hub.ids() {
+        if model(manager, &id).await?.is_none() {
+            return Ok(Resolved::New(new_model(&id, &hub)));
+        }
+    }
+    Err(no_id(&args))
+}
+
+/// Puts the repository of a template in place of the template's id; a registered id goes first.
+pub(crate) async fn expand(
+    manager: &UnifiedModelDownloadManager,
+    args: &RefArgs,
+) -> Result<RefArgs, CliError> {
+    let same = || Ok(args.clone());
+    if args.selection.template.is_some() {
+        return same();
+    }
+    let Ok(template) = manager.template(&args.reference) else {
+        return same();
+    };
+    if let Ok(id) = args.reference.parse()
+        && !args.selection.selects()
+        && model(manager, &id).await?.is_some()
+    {
+        return same();
+    }
+    let (repo_id, revision) = known_source(template).map_err(CliError::Usage)?;
+    Ok(RefArgs {
+        reference: format!("{repo_id}@{revision}"),
+        selection: SelectionArgs {
+            template: Some(template.id.clone()),
+            ..args.selection.clone()
+        },
+    })
+}
 
 /// The registered model that REF means.
 pub(crate) async fn find(
     manager: &UnifiedModelDownloadManager,
     args: &RefArgs,
 ) -> Result<ModelId, CliError> {
+    let args = &expand(manager, args).await?;
     let reference = Reference::parse(args)?;
     if let Some(id) = look_up(manager, &reference).await? {
         return Ok(id);
@@ -27,6 +87,7 @@ pub(crate) async fn find_or_register(
     manager: &UnifiedModelDownloadManager,
     args: &RefArgs,
 ) -> Result<ModelId, CliError> {
+    let args = &expand(manager, args).await?;
     let reference = Reference::parse(args)?;
     if let Some(id) = look_up(manager, &reference).await? {
         return Ok(id);
@@ -44,14 +105,13 @@ pub(crate) async fn find_or_register(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(refused.map_or_else(
-        || {
-            CliError::Usage(format!(
-                "no id follows from `{}`: register it with `modelhaul models add`",
-                args.reference
-            ))
-        },
-        CliError::from,
+    Err(refused.map_or_else(|| no_id(args), CliError::from))
+}
+
+fn no_id(args: &RefArgs) -> CliError {
+    CliError::Usage(format!(
+        "no id follows from `{}`: register it with `modelhaul models add`",
+        args.reference
     ))
 }
 

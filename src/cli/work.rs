@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use super::follow::Followed;
 use crate::manager::ManagerError;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{LIMIT, Shutdown};
 
 /// Runs `work` beside `following`; when that ends, cancels `stop_work` and waits for the work, but only so long.
 ///
@@ -35,8 +35,15 @@ pub(crate) async fn beside(
         Ok(Followed::Ended(_)) | Err(_) => false,
     };
     stop_work.cancel();
-    shutdown.stop();
-    let worked = shutdown.bounded(work).await;
+    let work = shutdown.bounded(work);
+    let worked = if matches!(followed, Ok(Followed::Ended(_))) {
+        // Another job may follow, so nothing but this work is asked to stop.
+        let limited = tokio::time::timeout(LIMIT, work).await;
+        limited.ok().flatten()
+    } else {
+        shutdown.stop();
+        work.await
+    };
     let followed = followed?;
     if let Some(worked) = worked {
         worked?;

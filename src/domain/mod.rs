@@ -11,6 +11,7 @@ mod names;
 mod path;
 mod plan;
 mod ranges;
+mod report;
 mod state;
 mod status;
 
@@ -26,6 +27,7 @@ pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
 pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
+pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
 pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
     CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,

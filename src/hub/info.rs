@@ -56,6 +56,18 @@ pub(crate) async fn resolve_revision(
             private: false,
         });
     }
+    ask(wire, repo, revision).await
+}
+
+/// Asks what a revision is and who may read it, for a full commit too.
+pub(crate) async fn ask(
+    wire: &Wire,
+    repo: &RepoId,
+    revision: &Revision,
+) -> Result<RepoInfo, HubError> {
+    if wire.offline {
+        return Err(HubError::Offline);
+    }
     let url = wire.endpoint.revision_url(repo, revision);
     let answer = wire
         .get(repo, Asked::Revision(revision), url, INFO_LIMIT)

@@ -122,6 +122,20 @@ impl Hub {
         info::resolve_revision(&self.wire, repo, revision).await
     }
 
+    /// What a revision is and who may read it; unlike [`Self::resolve_revision`] a full commit is asked about too.
+    pub(crate) async fn repo_info(
+        &self,
+        repo: &RepoId,
+        revision: &Revision,
+    ) -> Result<RepoInfo, HubError> {
+        info::ask(&self.wire, repo, revision).await
+    }
+
+    /// Whether a token would be sent now.
+    pub(crate) async fn has_token(&self) -> bool {
+        self.wire.tokens.current().await.is_some()
+    }
+
     /// All files of a commit, sorted by path, each name and digest checked.
     pub(crate) async fn tree(
         &self,

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use super::{ManagerError, ManagerOptions};
 use crate::cache::Cache;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TemplateProblem};
 use crate::clock::Clock;
 use crate::hub::{Hub, HubOptions, TokenSource};
 use crate::queue::{Engines, QueueOptions, RetryPolicy};
 use crate::store::Store;
 use crate::transfer::{Engine, Options, RateLimiter};
 
-pub(super) fn engines(
+/// The engines, and what is wrong with the user's templates.
+pub(super) async fn engines(
     store: Store,
     options: &ManagerOptions,
     clock: &Arc<dyn Clock>,
-) -> Result<Engines, ManagerError> {
+) -> Result<(Engines, Vec<TemplateProblem>), ManagerError> {
     let hub = Hub::new(HubOptions {
         endpoint: options.endpoint.clone(),
         tokens: TokenSource {
@@ -37,18 +38,18 @@ pub(super) fn engines(
         ..Options::default()
     };
     let limiter = Arc::new(RateLimiter::new(options.bandwidth_limit));
-    let (catalog, problems) = Catalog::load(options.template_dir.as_deref());
-    for problem in problems {
-        tracing::warn!(%problem, "A template of the user is left out.");
-    }
-    Ok(Engines {
+    let folder = options.template_dir.clone();
+    let (catalog, problems) =
+        crate::queue::blocking(move || Catalog::load(folder.as_deref())).await?;
+    let engines = Engines {
         store,
         hub,
         cache: Cache::new(options.cache_dir.clone()),
         catalog,
         transfer: Engine::new(transfer, Arc::clone(&limiter)),
         limiter,
-    })
+    };
+    Ok((engines, problems))
 }
 
 pub(super) fn queue_options(options: &ManagerOptions) -> QueueOptions {

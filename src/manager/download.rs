@@ -4,7 +4,7 @@ use super::{ManagerError, Result, Started, UnifiedModelDownloadManager};
 use crate::domain::{Job, JobState, Model, ModelId, Status};
 
 /// Priority of a job that nobody gave another one.
-const PRIORITY: i32 = 0;
+pub(super) const PRIORITY: i32 = 0;
 
 impl UnifiedModelDownloadManager {
     /// Asks for a download. The row is committed when this returns.
@@ -15,8 +15,8 @@ impl UnifiedModelDownloadManager {
     /// [`ManagerError::UnknownModel`], [`ManagerError::DownloadsDisabled`].
     pub async fn start_download(&self, model_id: &ModelId) -> Result<Started> {
         let model = self.model(model_id).await?;
-        if self.context.presence(&model).await?.complete {
-            let model = self.promote(model).await?;
+        let (model, presence) = self.look(&model).await?;
+        if presence.complete {
             return Ok(Started {
                 job: None,
                 created: false,

@@ -26,6 +26,14 @@ pub enum ManagerError {
         /// Why.
         reason: String,
     },
+    /// The files differ from those of the lock file.
+    #[error("`{model_id}` is not as it was locked: {differences}")]
+    NotAsLocked {
+        /// The model.
+        model_id: ModelId,
+        /// How its files differ.
+        differences: String,
+    },
     /// `DISABLE_MODEL_DOWNLOADS` is set.
     #[error("model downloads are disabled by DISABLE_MODEL_DOWNLOADS")]
     DownloadsDisabled,

@@ -1,7 +1,7 @@
 //! The use cases: what an embedding app and both doors (HTTP, command line) may ask of modelhaul.
 //!
-//! Every answer comes from rows and from a look into the cache; nothing here asks the hub. What was accepted is
-//! committed before the call returns.
+//! Answers come from rows and from a look into the cache; only dry runs and locks ask the hub, for metadata. What was
+//! accepted is committed before the call returns.
 
 mod build;
 mod cache;
@@ -9,10 +9,15 @@ mod clear;
 mod download;
 mod error;
 mod jobs;
+mod lock;
+mod lock_file;
 mod options;
 mod outcome;
+mod plan;
+mod promote;
 mod register;
 mod status;
+mod templates;
 mod verify;
 
 use std::fmt;
@@ -20,16 +25,22 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::TemplateProblem;
 use crate::clock::Clock;
 use crate::queue::{Context, Role, Scheduler};
 use crate::store::Store;
 
 pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
 pub use error::ManagerError;
+pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
 pub use outcome::{
     Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, Started, WorkScope,
 };
+
+pub use plan::{Comparison, Freshness};
+pub use templates::TemplateSummary;
+pub(crate) use templates::{TemplateCheck, known_source};
 
 type Result<T> = std::result::Result<T, ManagerError>;
 
@@ -42,6 +53,7 @@ pub struct UnifiedModelDownloadManager {
     context: Arc<Context>,
     scheduler: Arc<Scheduler>,
     clock: Arc<dyn Clock>,
+    template_problems: Arc<[TemplateProblem]>,
 }
 
 impl fmt::Debug for UnifiedModelDownloadManager {
@@ -61,7 +73,7 @@ impl UnifiedModelDownloadManager {
     /// The database cannot be opened or is of a newer version, or an option cannot be used.
     pub async fn open(options: ManagerOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let store = Store::open(&options.database).await?;
-        let engines = build::engines(store, &options, &clock)?;
+        let (engines, problems) = build::engines(store, &options, &clock).await?;
         let context = Arc::new(Context::new(
             engines,
             build::queue_options(&options),
@@ -73,11 +85,13 @@ impl UnifiedModelDownloadManager {
             context,
             scheduler,
             clock,
+            template_problems: problems.into(),
         })
     }
 
     /// Works until `stop`.
     ///
+    /// Looks once, in the background, which registered models are in the cache already.
     /// Takes the lease (standing by while another process holds it), claims and runs jobs. On `stop` it checkpoints,
     /// gives the lease back and returns within 5 seconds.
     ///
@@ -88,7 +102,16 @@ impl UnifiedModelDownloadManager {
             WorkScope::All => None,
             WorkScope::Job(id) => Some(id),
         };
-        Ok(self.scheduler.run(only, &stop).await?)
+        let beside = async {
+            if only.is_none() {
+                self.promote_all(&stop).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            worked = self.scheduler.run(only, &stop) => Ok(worked?),
+            () = beside => Ok(()),
+        }
     }
 
     /// Closes the database. Calls after this fail.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{ManagerError, RegisterOptions, Registered, Result, UnifiedModelDownloadManager};
 use crate::domain::{Kind, Model, ModelId, NewModel, Origin, RepoId, Revision};
-use crate::queue::DownloadHandler;
+use crate::queue::{DownloadHandler, Wanted};
 use crate::store::{Removal, Replacement};
 
 impl UnifiedModelDownloadManager {
@@ -65,16 +65,36 @@ impl UnifiedModelDownloadManager {
         description: Option<String>,
         model_path: Option<PathBuf>,
     ) -> Result<Registered> {
-        let registered = self
-            .register(NewModel {
-                model_id: model_id.clone(),
-                kind: Kind::Generic,
-                origin: Origin::Handler { model_path },
-                description,
-                total_size_estimate: None,
-                file_count_estimate: None,
-            })
-            .await?;
+        let model = NewModel {
+            model_id,
+            kind: Kind::Generic,
+            origin: Origin::Handler { model_path },
+            description,
+            total_size_estimate: None,
+            file_count_estimate: None,
+        };
+        self.register_with_handler(model, download_func).await
+    }
+
+    /// Registers a model that the app's own function downloads, with estimates.
+    ///
+    /// Progress is the growth of its `model_path`, shown against `total_size_estimate`.
+    ///
+    /// # Errors
+    /// As [`Self::register`]; [`ManagerError::Invalid`] for a model of a repository.
+    pub async fn register_with_handler(
+        &self,
+        model: NewModel,
+        download_func: Arc<dyn DownloadHandler>,
+    ) -> Result<Registered> {
+        if !matches!(model.origin, Origin::Handler { .. }) {
+            return Err(ManagerError::Invalid {
+                field: "repo_id",
+                reason: "a model of a repository needs no function".to_owned(),
+            });
+        }
+        let model_id = model.model_id.clone();
+        let registered = self.register(model).await?;
         self.context.handlers.insert(model_id, download_func);
         if let Some(job) = self.context.store.active_job(registered.model.key).await? {
             self.context
@@ -157,42 +177,11 @@ impl UnifiedModelDownloadManager {
         Ok(self.context.store.models(after, limit).await?)
     }
 
-    /// Notes that a model is complete when it is, however it came here; asks the hub nothing.
-    pub(super) async fn promote(&self, model: Model) -> Result<Model> {
-        if model.readiness.is_some() {
-            return Ok(model);
-        }
-        let Some(readiness) = self
-            .context
-            .presence(&model)
-            .await?
-            .readiness(self.clock.now())
-        else {
-            return Ok(model);
-        };
-        self.context
-            .store
-            .set_readiness(model.key, Some(&readiness), self.clock.now())
-            .await?;
-        tracing::info!(model.id = %model.id(), "The model is in the cache already.");
-        Ok(Model {
-            readiness: Some(readiness),
-            ..model
-        })
-    }
-
     fn check_selection(&self, model: &NewModel) -> Result<()> {
-        let Origin::Hub {
-            repo_id, selection, ..
-        } = &model.origin
-        else {
+        let Some(wanted) = Wanted::of(model) else {
             return Ok(());
         };
-        match self
-            .context
-            .catalog
-            .template_for(selection, model.kind, repo_id)
-        {
+        match self.context.plan_key(&wanted) {
             Ok(_) => Ok(()),
             Err(failure) => Err(ManagerError::Invalid {
                 field: "template",

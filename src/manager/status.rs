@@ -37,6 +37,11 @@ impl UnifiedModelDownloadManager {
         let mut position = 0;
         let mut queue = Vec::new();
         for job in store.active_jobs(LONGEST_QUEUE).await? {
+            // Before the plan is known, the registration's estimates stand in for it.
+            let model = match job.bytes_total {
+                Some(_) => None,
+                None => store.model_by_key(job.model_key).await?,
+            };
             let running = job.state == JobState::Running;
             position += u64::from(!running);
             queue.push(QueueEntry {
@@ -48,7 +53,7 @@ impl UnifiedModelDownloadManager {
                 waiting: self.waiting(&job),
                 queue_position: (!running).then_some(position),
                 attempt: job.attempt,
-                progress: progress(&job, live.as_ref(), None),
+                progress: progress(&job, live.as_ref(), model.as_ref()),
                 enqueued_at: job.enqueued_at,
             });
         }
@@ -86,8 +91,8 @@ impl UnifiedModelDownloadManager {
         let live = self.live_numbers();
         let job = store.last_job(model.key).await?;
         // Read after the job: a job that is seen as completed has left its readiness here.
-        let model = &self.model(model.id()).await?;
-        let presence = self.context.presence(model).await?;
+        let (model, presence) = self.look(&self.model(model.id()).await?).await?;
+        let model = &model;
         let active = job.as_ref().is_some_and(|job| !job.state.is_final());
         // A model that is being compared stays usable, and one that is only compared is not on its way.
         let fetching = job.as_ref().is_some_and(|job| {
@@ -113,8 +118,10 @@ impl UnifiedModelDownloadManager {
             _ => None,
         };
         let progress = match &job {
-            Some(job) => progress(job, live.as_ref(), Some((model, &presence))),
-            None => resting_progress(model, &presence),
+            Some(job) if job.state != JobState::Completed => {
+                progress(job, live.as_ref(), Some(model))
+            }
+            _ => resting_progress(model, &presence),
         };
         Ok(ModelStatus {
             model_id: model.id().clone(),
@@ -182,16 +189,7 @@ impl UnifiedModelDownloadManager {
     }
 }
 
-fn progress(
-    job: &Job,
-    live: Option<&(JobId, Numbers)>,
-    at_rest: Option<(&Model, &Presence)>,
-) -> ProgressStatus {
-    if job.state == JobState::Completed
-        && let Some((model, presence)) = at_rest
-    {
-        return resting_progress(model, presence);
-    }
+fn progress(job: &Job, live: Option<&(JobId, Numbers)>, model: Option<&Model>) -> ProgressStatus {
     let mut shown = ProgressStatus {
         current_file: job.current_file.clone(),
         files_downloaded: job.files_done,
@@ -218,7 +216,7 @@ fn progress(
         shown.current_file = None;
         shown.speed_bytes_per_second = 0;
     }
-    if let (None, Some((model, _))) = (shown.bytes_total, at_rest) {
+    if let (None, Some(model)) = (shown.bytes_total, model) {
         estimate(&mut shown, model);
     }
     finish(&mut shown);
@@ -265,6 +263,12 @@ fn finish(shown: &mut ProgressStatus) {
     };
     let here = shown.bytes_downloaded.min(total);
     let tenths = here.saturating_mul(1000).checked_div(total).unwrap_or(1000);
+    // A guess that is reached does not say that it is done.
+    let tenths = if shown.estimated {
+        tenths.min(999)
+    } else {
+        tenths
+    };
     shown.percent = u32::try_from(tenths)
         .ok()
         .map(|tenths| f64::from(tenths) / 10.0);

@@ -1,14 +1,19 @@
 //! A job whose bytes the app itself brings in.
 
-use std::path::PathBuf;
+use std::future::pending;
 use std::sync::Arc;
 
+use super::growth;
 use super::handlers::HandlerContext;
 use super::run::{Run, Stop};
-use crate::domain::{Failure, FailureCode, Phase, Readiness};
+use crate::domain::{Failure, FailureCode, Origin, Phase, Readiness};
 
 /// Runs the app's download function for the model; waits when the app has not registered it since the restart.
-pub(crate) async fn run_handler(run: &Arc<Run>, model_path: Option<PathBuf>) -> Result<(), Stop> {
+pub(crate) async fn run_handler(run: &Arc<Run>) -> Result<(), Stop> {
+    let model_path = match &run.model.spec.origin {
+        Origin::Handler { model_path } => model_path.clone(),
+        Origin::Hub { .. } => None,
+    };
     let model_id = run.model.id().clone();
     let Some(handler) = run.context.handlers.get(&model_id) else {
         let message = format!("the app has not registered the download function of `{model_id}`");
@@ -20,11 +25,18 @@ pub(crate) async fn run_handler(run: &Arc<Run>, model_path: Option<PathBuf>) -> 
     let cancelled = run.halt.token().child_token();
     let context = HandlerContext {
         model_id: model_id.clone(),
-        model_path,
+        model_path: model_path.clone(),
         cancelled,
+    };
+    let watched = async {
+        if let Some(place) = model_path.clone() {
+            growth::watch(run, place).await;
+        }
+        pending::<()>().await;
     };
     let outcome = tokio::select! {
         outcome = handler.download(context) => outcome,
+        () = watched => return Err(Stop::Halted),
         () = run.halted_for_long() => return Err(Stop::Halted),
     };
     if run.halt.cause().is_some() {
@@ -41,11 +53,15 @@ pub(crate) async fn run_handler(run: &Arc<Run>, model_path: Option<PathBuf>) -> 
             format!("the download function of `{model_id}` failed: {error}"),
         )
     })?;
+    let size = match &model_path {
+        Some(place) => growth::look(place).await?,
+        None => growth::Size::default(),
+    };
     let now = run.context.clock.now();
     let readiness = Readiness {
         commit: None,
-        bytes: 0,
-        files: 0,
+        bytes: size.bytes,
+        files: size.files,
         verified: false,
         since: now,
     };

@@ -78,6 +78,9 @@ pub(crate) struct LiveJob {
     pub(crate) files_done: AtomicU64,
     /// Bytes that were on disk when the attempt began, files and parts.
     pub(crate) reused_bytes: AtomicU64,
+    /// Bytes by which the place of an app's own function has grown.
+    grown_bytes: AtomicU64,
+    grown_at: Mutex<Option<DateTime<Utc>>>,
     /// Bytes that were read to compare them.
     compared_bytes: AtomicU64,
     comparing: Mutex<Option<String>>,
@@ -95,6 +98,8 @@ impl LiveJob {
             present_bytes: AtomicU64::new(0),
             files_done: AtomicU64::new(0),
             reused_bytes: AtomicU64::new(0),
+            grown_bytes: AtomicU64::new(0),
+            grown_at: Mutex::new(None),
             compared_bytes: AtomicU64::new(0),
             comparing: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
@@ -132,9 +137,18 @@ impl LiveJob {
         self.total_bytes.load(Ordering::Relaxed)
     }
 
-    /// New bytes that this attempt brought to the disk.
+    /// New bytes that this attempt brought to the disk, by itself or by an app's own function.
     pub(crate) fn written(&self) -> u64 {
-        self.transfer.snapshot().written
+        self.transfer.snapshot().written + self.grown_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes by how much the place of an app's own function has grown since the attempt began; less never counts.
+    pub(crate) fn grown_to(&self, before: u64, grown: u64, now: DateTime<Utc>) {
+        if self.grown_bytes.fetch_max(grown, Ordering::Relaxed) < grown {
+            self.present_bytes
+                .store(before.saturating_add(grown), Ordering::Relaxed);
+            *self.grown_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
     }
 
     /// The numbers now. Bytes only go up, also when a file must be fetched again.
@@ -146,6 +160,7 @@ impl LiveJob {
             .high_water
             .fetch_max(bytes, Ordering::Relaxed)
             .max(bytes);
+        let grown = self.grown_bytes.load(Ordering::Relaxed);
         let compared = self.compared_bytes.load(Ordering::Relaxed);
         let comparing = self
             .comparing
@@ -157,9 +172,12 @@ impl LiveJob {
             files_done: self.files_done.load(Ordering::Relaxed),
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
-            rate: self.rate(clock.monotonic(), transfer.received + compared),
+            rate: self.rate(clock.monotonic(), transfer.received + compared + grown),
             current_file: comparing.or_else(|| transfer.current_file.map(|path| path.to_string())),
-            last_byte_at: transfer.last_byte.map(|at| clock.now() - at.elapsed()),
+            last_byte_at: transfer
+                .last_byte
+                .map(|at| clock.now() - at.elapsed())
+                .or(*self.grown_at.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 

@@ -7,7 +7,9 @@
 mod app;
 mod compare;
 mod context;
+mod dry_run;
 mod fetch;
+mod growth;
 mod halt;
 mod handlers;
 mod inspect;
@@ -36,6 +38,7 @@ pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
 pub(crate) use inspect::inspect;
 pub(crate) use live::Numbers;
+pub(crate) use plan::Wanted;
 pub(crate) use presence::Presence;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use run::store_failure;

@@ -1,14 +1,107 @@
 //! The first step of a job: which commit, which files.
 //!
-//! A plan is made once and pinned: a later attempt of the same job asks the hub nothing, and a branch that moves
-//! meanwhile moves the next job, not this one.
+//! A plan is made once and pinned to its commit and to the selection that chose it: a later attempt of the same job
+//! asks the hub nothing, and a branch that moves meanwhile moves the next job, not this one. A dry run chooses by the
+//! same function; what it tells people is left to `dry_run`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::context::Context;
+use super::fetch::blocking;
 use super::run::{Run, Stop};
+use crate::catalog::Selected;
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, PlannedFile, RemoteFile, RepoId, Revision, Selection,
+    CommitHash, Failure, FailureCode, FileRow, Kind, Model, NewModel, Origin, PlannedFile,
+    RemoteFile, RepoId, Revision, Selection,
 };
+use crate::store::NewPlan;
+
+/// What is wanted of the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// The repository.
+    pub(crate) repo_id: RepoId,
+    /// The branch, tag or commit.
+    pub(crate) revision: Revision,
+    /// Which of its files.
+    pub(crate) selection: Selection,
+    /// The family, which decides the template when none is named.
+    pub(crate) kind: Kind,
+}
+
+impl Wanted {
+    /// What a registration wants; none when the app's own function brings it.
+    pub(crate) fn of(model: &NewModel) -> Option<Self> {
+        let Origin::Hub {
+            repo_id,
+            revision,
+            selection,
+        } = &model.origin
+        else {
+            return None;
+        };
+        Some(Self {
+            repo_id: repo_id.clone(),
+            revision: revision.clone(),
+            selection: selection.clone(),
+            kind: model.kind,
+        })
+    }
+}
+
+/// What a commit holds, and what of it was chosen.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    /// Every file of the commit, in the order of the paths.
+    pub(crate) tree: Vec<RemoteFile>,
+    /// Which of them, and why.
+    pub(crate) selected: Selected,
+}
+
+impl Outline {
+    /// The chosen files.
+    pub(crate) fn files(&self) -> Vec<PlannedFile> {
+        self.selected
+            .files
+            .iter()
+            .map(|choice| self.tree[choice.index].clone().into())
+            .collect()
+    }
+}
+
+impl Context {
+    /// Lists the commit and chooses its files: the one place where a selection meets a listing.
+    ///
+    /// Asks for each page of the listing once and for nothing else; writes nothing.
+    pub(crate) async fn outline(
+        &self,
+        wanted: &Wanted,
+        commit: &CommitHash,
+    ) -> Result<Outline, Failure> {
+        let tree = self
+            .hub
+            .tree(&wanted.repo_id, commit)
+            .await
+            .map_err(|error| error.failure())?;
+        let (catalog, wanted) = (Arc::clone(&self.catalog), wanted.clone());
+        blocking(move || {
+            let selected = catalog.plan(&wanted.selection, wanted.kind, &wanted.repo_id, &tree)?;
+            Ok(Outline { tree, selected })
+        })
+        .await?
+    }
+
+    /// The fingerprint under which a plan of this selection is stored.
+    pub(crate) fn plan_key(&self, wanted: &Wanted) -> Result<String, Failure> {
+        self.catalog.fingerprint(
+            &wanted.repo_id,
+            &wanted.revision,
+            &wanted.selection,
+            wanted.kind,
+        )
+    }
+}
 
 /// The files of one job.
 #[derive(Debug)]
@@ -38,112 +131,109 @@ pub(crate) fn bytes_of<'a>(rows: impl IntoIterator<Item = &'a FileRow>) -> u64 {
 }
 
 /// Makes the plan of the job, or finds the one that it made earlier.
-pub(crate) async fn make(
-    run: &Run,
-    repo_id: &RepoId,
-    revision: &Revision,
-    selection: &Selection,
-) -> Result<Plan, Stop> {
-    if let Some(commit) = &run.job.commit {
-        let rows = run
-            .context
-            .store
-            .files_of_job(run.job.key)
-            .await
-            .map_err(|e| run.stopped_by(&e))?;
-        if !rows.is_empty() {
-            let plan = Plan {
-                commit: commit.clone(),
-                rows,
-                whole_tree: None,
-            };
-            run.live.set_total(plan.bytes());
-            return Ok(plan);
-        }
+pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
+    let context = &run.context;
+    if let Some(plan) = made_earlier(run, wanted).await? {
+        return Ok(plan);
     }
-    if run.context.options.offline {
-        return Err(offline(run).into());
+    let key = context.plan_key(wanted)?;
+    if context.options.offline {
+        return Err(offline(&run.model).into());
     }
-    let commit = match revision.as_commit() {
-        Some(commit) => commit,
-        None => {
-            run.unless_halted(run.context.hub.resolve_revision(repo_id, revision))
-                .await?
-                .commit
-        }
-    };
-    let (files, whole_tree) = match known_files(run, &commit).await? {
+    let commit = resolve(run, wanted).await?;
+    let (files, whole_tree) = match known_files(run, &commit, &key).await? {
         Some(files) => (files, None),
-        None => listed_files(run, repo_id, &commit, selection).await?,
+        None => {
+            let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
+            let files = outline.files();
+            (files, outline.selected.whole.then_some(outline.tree))
+        }
     };
-    let started = run.context.clock.monotonic();
-    let rows = run
-        .context
+    let started = context.clock.monotonic();
+    let chosen = NewPlan {
+        commit: &commit,
+        selection: &key,
+        files: &files,
+    };
+    let rows = context
         .store
-        .set_plan(run.claim, &commit, &files, run.context.clock.now())
+        .set_plan(run.claim, chosen, context.clock.now())
         .await;
     let plan = Plan {
-        commit,
         rows: run.renewed(started, rows)?,
+        commit,
         whole_tree,
     };
     run.live.set_total(plan.bytes());
     Ok(plan)
 }
 
-/// The files of a commit that an earlier job of this registration completed: no listing is needed.
-async fn known_files(run: &Run, commit: &CommitHash) -> Result<Option<Vec<PlannedFile>>, Stop> {
-    if run
-        .model
-        .readiness
-        .as_ref()
-        .and_then(|ready| ready.commit.as_ref())
-        != Some(commit)
+/// The commit that the revision means now.
+pub(super) async fn resolve(run: &Run, wanted: &Wanted) -> Result<CommitHash, Stop> {
+    if let Some(commit) = wanted.revision.as_commit() {
+        return Ok(commit);
+    }
+    let hub = &run.context.hub;
+    let asked = hub.resolve_revision(&wanted.repo_id, &wanted.revision);
+    let answer = run.unless_halted(async { asked.await.map_err(|error| error.failure()) });
+    Ok(answer.await?.commit)
+}
+
+/// The plan of an earlier attempt, or the one that came with the job, unless other files are wanted since.
+async fn made_earlier(run: &Run, wanted: &Wanted) -> Result<Option<Plan>, Stop> {
+    let Some(commit) = &run.job.commit else {
+        return Ok(None);
+    };
+    let store = &run.context.store;
+    let rows = store
+        .files_of_job(run.job.key)
+        .await
+        .map_err(|e| run.stopped_by(&e))?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    // A template that is gone since says nothing against a plan that it made.
+    if let Ok(key) = run.context.plan_key(wanted)
+        && !store
+            .is_planned_for(run.job.key, &key)
+            .await
+            .map_err(|e| run.stopped_by(&e))?
     {
+        tracing::info!(job.id = %run.job.id, "Other files are wanted since the last attempt: planning anew.");
+        return Ok(None);
+    }
+    let plan = Plan {
+        commit: commit.clone(),
+        rows,
+        whole_tree: None,
+    };
+    run.live.set_total(plan.bytes());
+    Ok(Some(plan))
+}
+
+/// The files of a commit that an earlier job of this registration completed: no listing is needed.
+async fn known_files(
+    run: &Run,
+    commit: &CommitHash,
+    key: &str,
+) -> Result<Option<Vec<PlannedFile>>, Stop> {
+    let ready = run.model.readiness.as_ref();
+    if ready.and_then(|ready| ready.commit.as_ref()) != Some(commit) {
         return Ok(None);
     }
     let rows = run
         .context
         .store
-        .files_of(run.model.key, commit)
+        .files_of_plan(run.model.key, commit, Some(key))
         .await
         .map_err(|e| run.stopped_by(&e))?;
     Ok((!rows.is_empty()).then(|| rows.into_iter().map(|row| row.file).collect()))
 }
 
-pub(super) type Listed = (Vec<PlannedFile>, Option<Vec<RemoteFile>>);
-
-pub(super) async fn listed_files(
-    run: &Run,
-    repo_id: &RepoId,
-    commit: &CommitHash,
-    selection: &Selection,
-) -> Result<Listed, Stop> {
-    let tree = run
-        .unless_halted(run.context.hub.tree(repo_id, commit))
-        .await?;
-    let selected = run
-        .context
-        .catalog
-        .plan(selection, run.model.spec.kind, repo_id, &tree)?;
-    let files: Vec<PlannedFile> = selected
-        .files
-        .iter()
-        .map(|choice| tree[choice.index].clone().into())
-        .collect();
-    if files.is_empty() {
-        let message = format!("no file of `{repo_id}` at {commit} matches the selection");
-        return Err(Failure::new(FailureCode::TemplateUnsatisfied, message)
-            .with_remedy("check template and patterns of the registration")
-            .into());
-    }
-    Ok((files, selected.whole.then_some(tree)))
-}
-
-pub(super) fn offline(run: &Run) -> Failure {
+pub(super) fn offline(model: &Model) -> Failure {
     let message = format!(
         "`{}` is not complete in the cache and HF_HUB_OFFLINE is set",
-        run.model.id()
+        model.id()
     );
     Failure::new(FailureCode::Offline, message).with_remedy("unset HF_HUB_OFFLINE to download it")
 }

@@ -3,6 +3,7 @@
 //! Proof is the stored plan of a commit when there is one; else the template, the listing that Python left, and the
 //! index of sharded weights.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,12 +11,13 @@ use chrono::{DateTime, Utc};
 
 use super::context::Context;
 use super::fetch::blocking;
+use super::plan::Wanted;
 use super::run::store_failure;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Evidence};
 use crate::domain::{
-    CacheState, CommitHash, Failure, FileRow, Kind, Model, Origin, Readiness, RepoId, RepoPath,
-    Revision, Selection,
+    CacheState, CommitHash, Failure, FailureCode, FileRow, Model, Origin, Readiness, RepoId,
+    RepoPath,
 };
 
 /// At most this many missing files are named.
@@ -71,24 +73,27 @@ impl Presence {
 impl Context {
     /// Looks what of the model is in the cache.
     pub(crate) async fn presence(&self, model: &Model) -> Result<Presence, Failure> {
-        let (repo_id, revision, selection) = match &model.spec.origin {
-            Origin::Handler { model_path } => return of_handler(model, model_path.clone()).await,
-            Origin::Hub {
-                repo_id,
-                revision,
-                selection,
-            } => (repo_id.clone(), revision.clone(), selection.clone()),
+        let wanted = match (&model.spec.origin, Wanted::of(&model.spec)) {
+            (Origin::Handler { model_path }, _) => {
+                return of_handler(model, model_path.clone()).await;
+            }
+            (Origin::Hub { .. }, None) => return Ok(Presence::default()),
+            (Origin::Hub { .. }, Some(wanted)) => wanted,
         };
         let mut best: Option<Presence> = None;
-        for commit in self.candidates(model, &repo_id, &revision).await? {
-            let rows = self.planned_rows(model, &commit).await?;
+        for commit in self.candidates(model, &wanted).await? {
+            let rows = self.planned_rows(model, &wanted, &commit).await?;
+            let wrong = match rows.is_empty() {
+                true => self.known_wrong(model, &commit).await?,
+                false => HashSet::new(),
+            };
             let (cache, catalog) = (Arc::clone(&self.cache), Arc::clone(&self.catalog));
-            let (repo, selection, kind) = (repo_id.clone(), selection.clone(), model.spec.kind);
+            let then = wanted.clone();
             let found = blocking(move || {
                 if rows.is_empty() {
-                    by_template(&cache, &catalog, &repo, &commit, &selection, kind)
+                    by_template(&cache, &catalog, &then, &commit, &wrong)
                 } else {
-                    Ok(by_plan(&cache, &repo, commit, &rows))
+                    Ok(by_plan(&cache, &then.repo_id, commit, &rows))
                 }
             })
             .await??;
@@ -101,30 +106,41 @@ impl Context {
     }
 
     /// The commits that may serve the revision: the one that was complete here, then the one that its ref names.
-    async fn candidates(
-        &self,
-        model: &Model,
-        repo_id: &RepoId,
-        revision: &Revision,
-    ) -> Result<Vec<CommitHash>, Failure> {
+    async fn candidates(&self, model: &Model, wanted: &Wanted) -> Result<Vec<CommitHash>, Failure> {
         let ready = model.readiness.as_ref();
-        let (cache, repo, revision) = (Arc::clone(&self.cache), repo_id.clone(), revision.clone());
-        let shown = blocking(move || cache.read_ref(&repo, &revision)).await?;
+        let (cache, then) = (Arc::clone(&self.cache), wanted.clone());
+        let shown = blocking(move || cache.read_ref(&then.repo_id, &then.revision)).await?;
         let shown = shown.map_err(|error| error.failure())?;
         let ready = ready.and_then(|ready| ready.commit.clone());
         let same = ready == shown;
         Ok(ready.into_iter().chain(shown.filter(|_| !same)).collect())
     }
 
-    async fn planned_rows(
+    /// The stored plan of the commit, if this selection made it.
+    pub(super) async fn planned_rows(
+        &self,
+        model: &Model,
+        wanted: &Wanted,
+        commit: &CommitHash,
+    ) -> Result<Vec<FileRow>, Failure> {
+        // A template that is gone says nothing against the plan that it made: then the last one counts.
+        let key = self.plan_key(wanted).ok();
+        self.store
+            .files_of_plan(model.key, commit, key.as_deref())
+            .await
+            .map_err(|error| store_failure(&error))
+    }
+
+    /// Files of the commit that a comparison found wrong, whichever selection they were compared for.
+    async fn known_wrong(
         &self,
         model: &Model,
         commit: &CommitHash,
-    ) -> Result<Vec<FileRow>, Failure> {
-        self.store
-            .files_of(model.key, commit)
-            .await
-            .map_err(|error| store_failure(&error))
+    ) -> Result<HashSet<RepoPath>, Failure> {
+        let rows = self.store.files_of(model.key, commit).await;
+        let rows = rows.map_err(|error| store_failure(&error))?;
+        let wrong = rows.into_iter().filter(|row| row.corrupt);
+        Ok(wrong.map(|row| row.file.path).collect())
     }
 }
 
@@ -162,11 +178,11 @@ fn by_plan(cache: &Cache, repo_id: &RepoId, commit: CommitHash, rows: &[FileRow]
 fn by_template(
     cache: &Cache,
     catalog: &Catalog,
-    repo_id: &RepoId,
+    wanted: &Wanted,
     commit: &CommitHash,
-    selection: &Selection,
-    kind: Kind,
+    wrong: &HashSet<RepoPath>,
 ) -> Result<Presence, Failure> {
+    let repo_id = &wanted.repo_id;
     let snapshot = cache
         .snapshot(repo_id, commit)
         .map_err(|error| error.failure())?;
@@ -189,16 +205,37 @@ fn by_template(
         plan: None,
         shards: &shards,
     };
-    let proof = catalog.check(selection, kind, repo_id, &evidence)?;
-    Ok(Presence {
+    let found = Presence {
         exists: !sizes.is_empty(),
-        complete: proof.complete,
-        commit: Some(snapshot.commit),
-        path: Some(snapshot.dir),
+        commit: Some(snapshot.commit.clone()),
+        path: Some(snapshot.dir.clone()),
+        ..Presence::default()
+    };
+    let proof = match catalog.check(&wanted.selection, wanted.kind, repo_id, &evidence) {
+        Ok(proof) => proof,
+        // A look must not fail over a template that was removed: what cannot be proven is not complete.
+        Err(failure) if failure.code == FailureCode::TemplateUnknown => {
+            return Ok(Presence {
+                missing: vec![failure.message],
+                ..found
+            });
+        }
+        Err(failure) => return Err(failure),
+    };
+    let corrupt: Vec<String> = proof
+        .files
+        .iter()
+        .filter(|path| wrong.contains(*path))
+        .take(MOST_NAMED)
+        .map(ToString::to_string)
+        .collect();
+    Ok(Presence {
+        complete: proof.complete && corrupt.is_empty(),
         missing: proof.missing.into_iter().take(MOST_NAMED).collect(),
-        corrupt: Vec::new(),
+        corrupt,
         bytes: proof.bytes,
         files: proof.files.len() as u64,
+        ..found
     })
 }
 
@@ -206,11 +243,18 @@ async fn of_handler(model: &Model, path: Option<PathBuf>) -> Result<Presence, Fa
     let looked_at = path.clone();
     let there = blocking(move || looked_at.is_none_or(|path| path.exists())).await?;
     let complete = model.readiness.is_some() && there;
+    let gone = path
+        .as_ref()
+        .filter(|_| model.readiness.is_some() && !there);
     let bytes = model.readiness.as_ref().map_or(0, |ready| ready.bytes);
     let files = model.readiness.as_ref().map_or(0, |ready| ready.files);
     Ok(Presence {
         exists: complete,
         complete,
+        missing: gone
+            .map(|path| path.display().to_string())
+            .into_iter()
+            .collect(),
         path,
         bytes,
         files,

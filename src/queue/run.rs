@@ -8,7 +8,6 @@ use super::halt::{Cause, Halt};
 use super::lease::Trust;
 use super::live::LiveJob;
 use crate::domain::{Failure, FailureCode, Job, Model, Phase};
-use crate::hub::HubError;
 use crate::store::{Claim, StoreError};
 
 /// How long an app's download function may take to stop.
@@ -96,10 +95,10 @@ impl Run {
     /// Awaits `request`, but not longer than the job may run.
     pub(crate) async fn unless_halted<T>(
         &self,
-        request: impl Future<Output = Result<T, HubError>>,
+        request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Stop> {
         tokio::select! {
-            outcome = request => outcome.map_err(|error| Stop::Failed(error.failure())),
+            outcome = request => outcome.map_err(Stop::Failed),
             () = self.halt.token().cancelled() => Err(Stop::Halted),
         }
     }

@@ -10,27 +10,23 @@ use std::sync::atomic::Ordering;
 
 use super::compare::{self, Findings, Wrong};
 use super::fetch::{self, blocking};
-use super::plan::Plan;
+use super::plan::{Plan, Wanted};
 use super::reporter;
 use super::run::{Run, Stop};
 use super::verify_plan;
 use crate::cache::CacheError;
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, Phase, Readiness, RepoId, Revision, Selection,
+    CommitHash, Failure, FailureCode, FileRow, Phase, Readiness, RepoId, Revision,
 };
 
 /// At most this many files are named in one sentence.
 const MOST_NAMED: usize = 10;
 
 /// Runs the job.
-pub(crate) async fn run(
-    run: &Arc<Run>,
-    repo_id: &RepoId,
-    revision: &Revision,
-    selection: &Selection,
-) -> Result<(), Stop> {
+pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
+    let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
     run.enter(Phase::Resolving).await?;
-    let plan = verify_plan::make(run, repo_id, revision, selection).await?;
+    let plan = verify_plan::make(run, wanted).await?;
     run.enter(Phase::Verifying).await?;
     let findings = compare::compare(run, repo_id, &plan.commit, &plan.rows, true).await?;
     // A short comparison ends before the first regular report.

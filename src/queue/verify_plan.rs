@@ -6,33 +6,41 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::fetch::blocking;
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Wanted};
 use super::run::{Run, Stop};
 use crate::cache::CacheError;
 use crate::catalog::Evidence;
-use crate::domain::{
-    CommitHash, Failure, FailureCode, PlannedFile, RepoId, RepoPath, Revision, Selection,
-};
+use crate::domain::{CommitHash, Failure, FailureCode, PlannedFile, RepoPath};
+
+/// The files to compare.
+struct Found {
+    commit: CommitHash,
+    files: Vec<PlannedFile>,
+    /// The fingerprint of the selection, when it chose them from a listing now. What a stored plan or the links of a
+    /// snapshot name makes no new plan.
+    selection: Option<String>,
+}
 
 /// The commit that is here and its files, pinned; the hub is asked only for what the cache cannot tell.
-pub(super) async fn make(
-    run: &Arc<Run>,
-    repo_id: &RepoId,
-    revision: &Revision,
-    selection: &Selection,
-) -> Result<Plan, Stop> {
-    let (commit, files) = match pinned(run).await? {
+pub(super) async fn make(run: &Arc<Run>, wanted: &Wanted) -> Result<Plan, Stop> {
+    let found = match pinned(run).await? {
         Some(pinned) => pinned,
-        None => find_files(run, repo_id, revision, selection).await?,
+        None => find_files(run, wanted).await?,
     };
     let started = run.context.clock.monotonic();
     let rows = run
         .context
         .store
-        .plan_verify(run.claim, &commit, &files, run.context.clock.now())
+        .plan_verify(
+            run.claim,
+            &found.commit,
+            &found.files,
+            found.selection.as_deref(),
+            run.context.clock.now(),
+        )
         .await;
     let plan = Plan {
-        commit,
+        commit: found.commit,
         rows: run.renewed(started, rows)?,
         whole_tree: None,
     };
@@ -41,41 +49,37 @@ pub(super) async fn make(
 }
 
 /// The plan of an earlier attempt of this job.
-async fn pinned(run: &Run) -> Result<Option<(CommitHash, Vec<PlannedFile>)>, Stop> {
+async fn pinned(run: &Run) -> Result<Option<Found>, Stop> {
     let Some(commit) = run.job.commit.clone() else {
         return Ok(None);
     };
     let rows = run.context.store.files_of_job(run.job.key).await;
     let rows = rows.map_err(|error| run.stopped_by(&error))?;
     let files: Vec<_> = rows.into_iter().map(|row| row.file).collect();
-    Ok((!files.is_empty()).then_some((commit, files)))
+    Ok((!files.is_empty()).then_some(Found {
+        commit,
+        files,
+        selection: None,
+    }))
 }
 
-async fn find_files(
-    run: &Arc<Run>,
-    repo_id: &RepoId,
-    revision: &Revision,
-    selection: &Selection,
-) -> Result<(CommitHash, Vec<PlannedFile>), Stop> {
+async fn find_files(run: &Arc<Run>, wanted: &Wanted) -> Result<Found, Stop> {
     let context = &run.context;
     let presence = context.presence(&run.model).await?;
     if let Some(commit) = &presence.commit {
-        let rows = context.store.files_of(run.model.key, commit).await;
-        let rows = rows.map_err(|error| run.stopped_by(&error))?;
+        let rows = context.planned_rows(&run.model, wanted, commit).await?;
         if !rows.is_empty() {
-            return Ok((
-                commit.clone(),
-                rows.into_iter().map(|row| row.file).collect(),
-            ));
+            return Ok(Found {
+                commit: commit.clone(),
+                files: rows.into_iter().map(|row| row.file).collect(),
+                selection: None,
+            });
         }
         if presence.exists {
-            if let Some(files) = local_files(run, repo_id, commit, selection).await? {
-                return Ok((commit.clone(), files));
-            }
-            return Ok((
-                commit.clone(),
-                listed(run, repo_id, commit, selection).await?,
-            ));
+            return match local_files(run, wanted, commit).await? {
+                Some(found) => Ok(found),
+                None => listed(run, wanted, commit.clone()).await,
+            };
         }
     }
     if !run.job.repair {
@@ -85,63 +89,56 @@ async fn find_files(
             .into());
     }
     if context.options.offline {
-        return Err(plan::offline(run).into());
+        return Err(plan::offline(&run.model).into());
     }
-    let commit = match revision.as_commit() {
-        Some(commit) => commit,
-        None => {
-            run.unless_halted(context.hub.resolve_revision(repo_id, revision))
-                .await?
-                .commit
-        }
-    };
-    let files = listed(run, repo_id, &commit, selection).await?;
-    Ok((commit, files))
+    let commit = plan::resolve(run, wanted).await?;
+    listed(run, wanted, commit).await
 }
 
 /// The wanted files as the saved listing has them, else as the links of a complete snapshot name them.
 async fn local_files(
     run: &Arc<Run>,
-    repo_id: &RepoId,
+    wanted: &Wanted,
     commit: &CommitHash,
-    selection: &Selection,
-) -> Result<Option<Vec<PlannedFile>>, Stop> {
+) -> Result<Option<Found>, Stop> {
+    let key = run.context.plan_key(wanted)?;
     let (cache, catalog) = (
         Arc::clone(&run.context.cache),
         Arc::clone(&run.context.catalog),
     );
-    let (repo, commit, selection) = (repo_id.clone(), commit.clone(), selection.clone());
-    let kind = run.model.spec.kind;
+    let (wanted, commit) = (wanted.clone(), commit.clone());
     let found = blocking(move || {
+        let (repo, selection, kind) = (&wanted.repo_id, &wanted.selection, wanted.kind);
         let failure = |error: CacheError| error.failure();
-        if let Some(tree) = cache.read_tree(&repo, &commit).map_err(failure)? {
-            let selected = catalog.plan(&selection, kind, &repo, &tree)?;
+        if let Some(tree) = cache.read_tree(repo, &commit).map_err(failure)? {
+            let selected = catalog.plan(selection, kind, repo, &tree)?;
             let chosen = selected.files.iter();
-            return Ok(Some(
-                chosen
-                    .map(|choice| tree[choice.index].clone().into())
-                    .collect(),
-            ));
+            let files = chosen.map(|choice| tree[choice.index].clone().into());
+            return Ok(Some(Found {
+                files: files.collect(),
+                commit,
+                selection: Some(key),
+            }));
         }
-        let Some(snapshot) = cache.snapshot(&repo, &commit).map_err(failure)? else {
+        let Some(snapshot) = cache.snapshot(repo, &commit).map_err(failure)? else {
             return Ok(None);
         };
         let sizes = snapshot.sizes();
-        let shards = |index: &RepoPath| cache.read_shards(&repo, &commit, index).ok().flatten();
+        let shards = |index: &RepoPath| cache.read_shards(repo, &commit, index).ok().flatten();
         let evidence = Evidence {
             local: &sizes,
             tree: None,
             plan: None,
             shards: &shards,
         };
-        let proof = catalog.check(&selection, kind, &repo, &evidence)?;
+        let proof = catalog.check(selection, kind, repo, &evidence)?;
         if !proof.complete {
             return Ok(None);
         }
-        let wanted: HashSet<RepoPath> = proof.files.into_iter().collect();
+        let needed: HashSet<RepoPath> = proof.files.into_iter().collect();
         let files = snapshot.files.into_iter();
         let named = files
-            .filter(|file| wanted.contains(&file.path))
+            .filter(|file| needed.contains(&file.path))
             .map(|file| {
                 file.digest.map(|digest| PlannedFile {
                     path: file.path,
@@ -149,19 +146,20 @@ async fn local_files(
                     digest,
                 })
             });
-        Ok::<_, Failure>(named.collect::<Option<Vec<_>>>())
+        let files = named.collect::<Option<Vec<_>>>();
+        Ok::<_, Failure>(files.map(|files| Found {
+            commit,
+            files,
+            selection: None,
+        }))
     });
-    Ok(found.await??.filter(|files: &Vec<_>| !files.is_empty()))
+    Ok(found.await??.filter(|found| !found.files.is_empty()))
 }
 
 /// The wanted files as the hub lists them.
-async fn listed(
-    run: &Run,
-    repo_id: &RepoId,
-    commit: &CommitHash,
-    selection: &Selection,
-) -> Result<Vec<PlannedFile>, Stop> {
-    if run.context.options.offline {
+async fn listed(run: &Run, wanted: &Wanted, commit: CommitHash) -> Result<Found, Stop> {
+    let context = &run.context;
+    if context.options.offline {
         let message = format!(
             "the digests of `{}` are not known here: a part of it is missing, or its files are no links",
             run.model.id()
@@ -170,6 +168,11 @@ async fn listed(
             .with_remedy("unset HF_HUB_OFFLINE to ask the hub for them")
             .into());
     }
-    let (files, _whole) = plan::listed_files(run, repo_id, commit, selection).await?;
-    Ok(files)
+    let key = context.plan_key(wanted)?;
+    let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
+    Ok(Found {
+        files: outline.files(),
+        commit,
+        selection: Some(key),
+    })
 }

@@ -10,9 +10,10 @@ use super::context::Context;
 use super::halt::Halt;
 use super::lease::Lease;
 use super::live::LiveJob;
+use super::plan::Wanted;
 use super::run::{Ended, Run, Stop};
 use super::{app, fetch, plan, publish, reporter, settle, verify};
-use crate::domain::{Failure, FailureCode, JobKind, Origin, Phase};
+use crate::domain::{Failure, FailureCode, JobKind, Phase};
 use crate::store::Claimed;
 
 /// Runs a claimed job until it ends, waits, or must stop.
@@ -47,19 +48,15 @@ pub(crate) async fn run(
 }
 
 async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
-    let (repo_id, revision, selection) = match &run.model.spec.origin {
-        Origin::Handler { model_path } => return app::run_handler(run, model_path.clone()).await,
-        Origin::Hub {
-            repo_id,
-            revision,
-            selection,
-        } => (repo_id, revision, selection),
+    let Some(wanted) = Wanted::of(&run.model.spec) else {
+        return app::run_handler(run).await;
     };
     if run.job.kind == JobKind::Verify {
-        return verify::run(run, repo_id, revision, selection).await;
+        return verify::run(run, &wanted).await;
     }
+    let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
     run.enter(Phase::Resolving).await?;
-    let plan = plan::make(run, repo_id, revision, selection).await?;
+    let plan = plan::make(run, &wanted).await?;
     run.enter(Phase::CheckingCache).await?;
     let plan = verify::discard_known_wrong(run, repo_id, plan).await?;
     let missing = fetch::what_is_missing(run, repo_id, &plan).await?;

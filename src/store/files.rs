@@ -36,6 +36,28 @@ impl Store {
             .await?)
     }
 
+    /// The stored plan: the files of the commit that this selection chose, in the order of their paths.
+    ///
+    /// Without a selection, whatever the last one chose. Empty when there is no plan.
+    pub(crate) async fn files_of_plan(
+        &self,
+        model_key: i64,
+        commit: &CommitHash,
+        selection: Option<&str>,
+    ) -> Result<Vec<FileRow>> {
+        let commit = commit.as_str();
+        all(self
+            .reader()
+            .rows(select_files!(
+                "WHERE f.model_key = ?1 AND f.commit_sha = ?2 AND f.plan IS NOT NULL
+                   AND (?3 IS NULL OR f.plan = ?3) ORDER BY f.path",
+                model_key,
+                commit,
+                selection
+            ))
+            .await?)
+    }
+
     /// Begins the rows of these parts anew, except while a job of their model runs; answers the keys that were forgotten.
     ///
     /// Call it before the parts are deleted from the disk: a row must never promise bytes that are gone.

@@ -45,7 +45,7 @@ pub(crate) use claims::{Claim, Claimed, ProgressUpdate, Signal};
 pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
 pub(crate) use models::{Removal, Replacement};
-pub(crate) use plan::FileCheckpoint;
+pub(crate) use plan::{FileCheckpoint, NewPlan};
 pub(crate) use queue::{ClearedJobs, QueueCounts};
 pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;

@@ -245,6 +245,41 @@ impl Store {
             .await?)
     }
 
+    /// Records what is complete, or that nothing is, unless the model has changed since it was read.
+    ///
+    /// Answers whether it did: a job that completed meanwhile knows better than whoever looked before.
+    pub(crate) async fn change_readiness(
+        &self,
+        model: &Model,
+        readiness: Option<&Readiness>,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let (before, ready) = (
+            ReadyColumns::of(model.readiness.as_ref())?,
+            ReadyColumns::of(readiness)?,
+        );
+        let (now, read_at) = (ms(now), ms(model.updated_at));
+        let changed = self
+            .writer()
+            .exec(sqlx::query!(
+                "UPDATE models SET ready_commit = ?2, ready_bytes = ?3, ready_files = ?4, ready_verified = ?5,
+                        ready_at_ms = ?6, updated_at_ms = ?7
+                  WHERE model_key = ?1 AND updated_at_ms = ?8 AND ready_at_ms IS ?9 AND ready_commit IS ?10",
+                model.key,
+                ready.commit,
+                ready.bytes,
+                ready.files,
+                ready.verified,
+                ready.since,
+                now,
+                read_at,
+                before.since,
+                before.commit,
+            ))
+            .await?;
+        Ok(changed == 1)
+    }
+
     /// Records what is complete, or that nothing is; answers whether the model exists.
     pub(crate) async fn set_readiness(
         &self,

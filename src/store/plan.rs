@@ -1,7 +1,8 @@
 //! The plan of a job: its exact files, and how much of each is on disk.
 //!
 //! Rows belong to a model and a commit, not to a job, so the next job goes on where the last one stopped. A row whose
-//! digest or size changed begins anew; a part of the same content at another commit is taken over.
+//! digest or size changed begins anew; a part of the same content at another commit is taken over. A plan is known by
+//! its commit and by the fingerprint of the selection that chose its files: rows of another selection are no part of it.
 
 use chrono::{DateTime, Utc};
 
@@ -25,6 +26,17 @@ pub(crate) struct FileCheckpoint {
     pub(crate) part_token: i64,
 }
 
+/// The files of a commit that a selection chose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewPlan<'a> {
+    /// The commit.
+    pub(crate) commit: &'a CommitHash,
+    /// The fingerprint of the selection.
+    pub(crate) selection: &'a str,
+    /// The files.
+    pub(crate) files: &'a [PlannedFile],
+}
+
 impl Store {
     /// Pins the job to a commit and its files, and answers their rows in the order of their paths.
     ///
@@ -32,40 +44,11 @@ impl Store {
     pub(crate) async fn set_plan(
         &self,
         claim: Claim,
-        commit: &CommitHash,
-        files: &[PlannedFile],
+        plan: NewPlan<'_>,
         now: DateTime<Utc>,
     ) -> Result<Vec<FileRow>> {
-        let (commit, job_key) = (commit.as_str(), claim.job_key);
         let mut tx = begin_fenced(self, claim, now).await?;
-        write_rows(&mut tx, job_key, commit, files, now).await?;
-        // Rows of an earlier plan would be taken for files that this one needs.
-        tx.exec(sqlx::query!(
-            "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
-                AND job_key IS NOT ?1",
-            job_key,
-            commit
-        ))
-        .await?;
-        tx.exec(sqlx::query!(
-            "UPDATE jobs SET commit_sha = ?2, files_total = p.files, files_done = p.files_done,
-                    bytes_total = p.bytes, bytes_done = p.bytes_done, bytes_reused = min(bytes_reused, p.bytes_done)
-               FROM (SELECT coalesce(sum(paths), 0) AS files, coalesce(sum(done), 0) AS files_done,
-                            coalesce(sum(size), 0) AS bytes, coalesce(sum(here), 0) AS bytes_done
-                       FROM (SELECT count(*) AS paths, sum(state = 'done') AS done, max(size) AS size,
-                                    max(bytes_done) AS here
-                               FROM files WHERE job_key = ?1 GROUP BY digest)) p
-              WHERE jobs.job_key = ?1",
-            job_key,
-            commit
-        ))
-        .await?;
-        let rows = all(tx
-            .rows(select_files!(
-                "WHERE f.job_key = ?1 ORDER BY f.path",
-                job_key
-            ))
-            .await?)?;
+        let rows = write_plan(&mut tx, claim.job_key, plan, now).await?;
         tx.commit().await?;
         Ok(rows)
     }
@@ -120,12 +103,53 @@ impl Store {
     }
 }
 
-/// Writes the rows of a plan, and takes over what is known of the same content at another commit.
+/// Makes these the files of the job; answers their rows in the order of their paths.
+pub(super) async fn write_plan(
+    tx: &mut Tx,
+    job_key: i64,
+    plan: NewPlan<'_>,
+    now: DateTime<Utc>,
+) -> Result<Vec<FileRow>> {
+    let commit = plan.commit.as_str();
+    write_rows(tx, job_key, commit, plan.files, Some(plan.selection), now).await?;
+    // Rows of an earlier plan would be taken for files that this one needs.
+    tx.exec(sqlx::query!(
+        "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
+            AND job_key IS NOT ?1",
+        job_key,
+        commit
+    ))
+    .await?;
+    tx.exec(sqlx::query!(
+        "UPDATE jobs SET commit_sha = ?2, files_total = p.files, files_done = p.files_done,
+                bytes_total = p.bytes, bytes_done = p.bytes_done, bytes_reused = min(bytes_reused, p.bytes_done)
+           FROM (SELECT coalesce(sum(paths), 0) AS files, coalesce(sum(done), 0) AS files_done,
+                        coalesce(sum(size), 0) AS bytes, coalesce(sum(here), 0) AS bytes_done
+                   FROM (SELECT count(*) AS paths, sum(state = 'done') AS done, max(size) AS size,
+                                max(bytes_done) AS here
+                           FROM files WHERE job_key = ?1 GROUP BY digest)) p
+          WHERE jobs.job_key = ?1",
+        job_key,
+        commit
+    ))
+    .await?;
+    all(tx
+        .rows(select_files!(
+            "WHERE f.job_key = ?1 ORDER BY f.path",
+            job_key
+        ))
+        .await?)
+}
+
+/// Writes the rows of a job's files, and takes over what is known of the same content at another commit.
+///
+/// Without a selection, which plan a row belongs to stays as it was, and a new row belongs to none.
 pub(super) async fn write_rows(
     tx: &mut Tx,
     job_key: i64,
     commit: &str,
     files: &[PlannedFile],
+    selection: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let planned = files
@@ -147,39 +171,40 @@ pub(super) async fn write_rows(
     ))
     .await?;
     tx.exec(sqlx::query!(
-            "INSERT INTO files (model_key, commit_sha, path, size, digest, job_key, updated_at_ms)
-             SELECT j.model_key, ?2, json_extract(e.value, '$[0]'), json_extract(e.value, '$[1]'),
-                    json_extract(e.value, '$[2]'), j.job_key, ?3
-               FROM json_each(?4) e JOIN jobs j ON j.job_key = ?1
-              WHERE true
-             ON CONFLICT (model_key, commit_sha, path) DO UPDATE SET
-               job_key = excluded.job_key, updated_at_ms = excluded.updated_at_ms,
-               state = CASE WHEN digest = excluded.digest AND size = excluded.size THEN state ELSE 'pending' END,
-               ranges = CASE WHEN digest = excluded.digest AND size = excluded.size THEN ranges ELSE '' END,
-               bytes_done = CASE WHEN digest = excluded.digest AND size = excluded.size THEN bytes_done ELSE 0 END,
-               part_name = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_name END,
-               part_token = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_token END,
-               verified = CASE WHEN digest = excluded.digest AND size = excluded.size THEN verified ELSE 0 END,
-               corrupt = CASE WHEN digest = excluded.digest AND size = excluded.size THEN corrupt ELSE 0 END,
-               checked_job = CASE WHEN digest = excluded.digest AND size = excluded.size THEN checked_job END,
-               digest = excluded.digest, size = excluded.size",
-            job_key,
-            commit,
-            now,
-            planned,
-        ))
-        .await?;
+        "INSERT INTO files (model_key, commit_sha, path, size, digest, job_key, updated_at_ms, plan)
+         SELECT j.model_key, ?2, json_extract(e.value, '$[0]'), json_extract(e.value, '$[1]'),
+                json_extract(e.value, '$[2]'), j.job_key, ?3, ?5
+           FROM json_each(?4) e JOIN jobs j ON j.job_key = ?1
+          WHERE true
+         ON CONFLICT (model_key, commit_sha, path) DO UPDATE SET
+           job_key = excluded.job_key, updated_at_ms = excluded.updated_at_ms, plan = coalesce(excluded.plan, plan),
+           state = CASE WHEN digest = excluded.digest AND size = excluded.size THEN state ELSE 'pending' END,
+           ranges = CASE WHEN digest = excluded.digest AND size = excluded.size THEN ranges ELSE '' END,
+           bytes_done = CASE WHEN digest = excluded.digest AND size = excluded.size THEN bytes_done ELSE 0 END,
+           part_name = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_name END,
+           part_token = CASE WHEN digest = excluded.digest AND size = excluded.size THEN part_token END,
+           verified = CASE WHEN digest = excluded.digest AND size = excluded.size THEN verified ELSE 0 END,
+           corrupt = CASE WHEN digest = excluded.digest AND size = excluded.size THEN corrupt ELSE 0 END,
+           checked_job = CASE WHEN digest = excluded.digest AND size = excluded.size THEN checked_job END,
+           digest = excluded.digest, size = excluded.size",
+        job_key,
+        commit,
+        now,
+        planned,
+        selection,
+    ))
+    .await?;
     tx.exec(sqlx::query!(
-            "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
-                    part_token = d.part_token
-               FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
-                       FROM files WHERE state = 'partial'
-                        AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
-                      GROUP BY digest, size) d
-              WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
-            job_key
-        ))
-        .await?;
+        "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
+                part_token = d.part_token
+           FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
+                   FROM files WHERE state = 'partial'
+                    AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
+                  GROUP BY digest, size) d
+          WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
+        job_key
+    ))
+    .await?;
     Ok(())
 }
 

@@ -5,7 +5,9 @@
 use chrono::{DateTime, Utc};
 
 use super::convert::{count, ms, text};
+use super::plan::{NewPlan, write_plan};
 use super::rows::select_jobs;
+use super::writer::Tx;
 use super::{Result, Store, StoreError};
 use crate::domain::{FailureCode, Job, JobId, JobState, ModelId};
 
@@ -39,34 +41,56 @@ impl Store {
         priority: i32,
         now: DateTime<Utc>,
     ) -> Result<(Job, bool)> {
-        let id = JobId::generate(now).to_string();
-        let now = ms(now);
         let mut tx = self.writer().begin().await?;
-        let added = tx
-            .exec(sqlx::query!(
-                "INSERT INTO jobs (job_id, model_key, priority, run_after_ms, enqueued_at_ms, updated_at_ms)
-                 SELECT ?1, m.model_key, ?2, ?3, ?3, ?3 FROM models m WHERE m.model_key = ?4
-                 ON CONFLICT (model_key) WHERE state IN ('queued', 'running') DO NOTHING",
-                id,
-                priority,
-                now,
-                model_key,
+        let asked = insert_job(&mut tx, model_key, priority, now).await?;
+        tx.commit().await?;
+        Ok(asked)
+    }
+
+    /// Asks for a download of exactly these files: the job comes with its plan and asks the hub for none.
+    ///
+    /// The active job comes back with `false` when there is one, whatever its plan is.
+    pub(crate) async fn enqueue_planned(
+        &self,
+        model_key: i64,
+        priority: i32,
+        plan: NewPlan<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(Job, bool)> {
+        let mut tx = self.writer().begin().await?;
+        let (job, created) = insert_job(&mut tx, model_key, priority, now).await?;
+        if !created {
+            tx.commit().await?;
+            return Ok((job, false));
+        }
+        let key = job.key;
+        tx.exec(sqlx::query!(
+            "UPDATE jobs SET pinned = 1 WHERE job_key = ?1",
+            key
+        ))
+        .await?;
+        write_plan(&mut tx, key, plan, now).await?;
+        let row = tx
+            .row(select_jobs!("WHERE j.job_key = ?1", key))
+            .await?
+            .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+        tx.commit().await?;
+        Ok((row.try_into()?, true))
+    }
+
+    /// Whether the job's stored plan was made for this selection, or was given with the job and so never changes.
+    pub(crate) async fn is_planned_for(&self, job_key: i64, selection: &str) -> Result<bool> {
+        let holds = self
+            .reader()
+            .row(sqlx::query_scalar!(
+                r#"SELECT (j.pinned OR NOT EXISTS (SELECT 1 FROM files f WHERE f.job_key = j.job_key
+                                                      AND f.plan IS NOT ?2)) AS "holds!: bool"
+                     FROM jobs j WHERE j.job_key = ?1"#,
+                job_key,
+                selection,
             ))
             .await?;
-        if added == 0 {
-            super::verify::ask_for_repair(&mut tx, model_key, now).await?;
-        }
-        let row = tx
-            .row(select_jobs!(
-                "WHERE j.model_key = ?1 AND j.state IN ('queued', 'running')",
-                model_key
-            ))
-            .await?
-            .ok_or_else(|| {
-                StoreError::Conflict("the model is not registered any more".to_owned())
-            })?;
-        tx.commit().await?;
-        Ok((row.try_into()?, added == 1))
+        Ok(holds.unwrap_or(false))
     }
 
     /// Jobs that wait, and who runs.
@@ -239,4 +263,37 @@ impl Store {
         tx.commit().await?;
         Ok(cleared)
     }
+}
+
+/// Makes a job, or finds the active one; a verify job then fetches what it finds wrong.
+async fn insert_job(
+    tx: &mut Tx,
+    model_key: i64,
+    priority: i32,
+    now: DateTime<Utc>,
+) -> Result<(Job, bool)> {
+    let id = JobId::generate(now).to_string();
+    let now = ms(now);
+    let added = tx
+        .exec(sqlx::query!(
+            "INSERT INTO jobs (job_id, model_key, priority, run_after_ms, enqueued_at_ms, updated_at_ms)
+             SELECT ?1, m.model_key, ?2, ?3, ?3, ?3 FROM models m WHERE m.model_key = ?4
+             ON CONFLICT (model_key) WHERE state IN ('queued', 'running') DO NOTHING",
+            id,
+            priority,
+            now,
+            model_key,
+        ))
+        .await?;
+    if added == 0 {
+        super::verify::ask_for_repair(tx, model_key, now).await?;
+    }
+    let row = tx
+        .row(select_jobs!(
+            "WHERE j.model_key = ?1 AND j.state IN ('queued', 'running')",
+            model_key
+        ))
+        .await?
+        .ok_or_else(|| StoreError::Conflict("the model is not registered any more".to_owned()))?;
+    Ok((row.try_into()?, added == 1))
 }

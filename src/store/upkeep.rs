@@ -37,6 +37,19 @@ impl Store {
                 now
             ))
             .await?;
+        // Rows go a few at a time, and half a plan would prove too little: it stops being one before its first row goes.
+        self.writer()
+            .exec(sqlx::query!(
+                "UPDATE files SET plan = NULL
+                  WHERE plan IS NOT NULL AND job_key IS NULL AND (model_key, commit_sha) IN (
+                   SELECT f.model_key, f.commit_sha FROM files f
+                    WHERE f.job_key IS NULL AND f.part_name IS NULL
+                      AND f.updated_at_ms < ?1 - (SELECT s.keep_days FROM settings s) * 86400000
+                      AND NOT EXISTS (SELECT 1 FROM models m
+                                       WHERE m.model_key = f.model_key AND m.ready_commit = f.commit_sha))",
+                now
+            ))
+            .await?;
         // A part that is still on disk keeps its row until someone forgets it.
         let files = self
             .writer()

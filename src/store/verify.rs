@@ -69,17 +69,30 @@ impl Store {
 
     /// Pins the verify job to a commit and its files, and answers their rows in the order of their paths.
     ///
-    /// The job's counts begin with what it has compared before, in an earlier attempt.
+    /// The job's counts begin with what it has compared before, in an earlier attempt. With the fingerprint of a selection
+    /// these files are its plan of the commit from now on; without one, stored plans stay what they are.
     pub(crate) async fn plan_verify(
         &self,
         claim: Claim,
         commit: &CommitHash,
         files: &[PlannedFile],
+        selection: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Vec<FileRow>> {
         let (commit, job_key) = (commit.as_str(), claim.job_key);
         let mut tx = begin_fenced(self, claim, now).await?;
-        write_rows(&mut tx, job_key, commit, files, now).await?;
+        write_rows(&mut tx, job_key, commit, files, selection, now).await?;
+        if selection.is_some() {
+            // What is left of another selection's plan is not that plan any more.
+            tx.exec(sqlx::query!(
+                "UPDATE files SET plan = NULL
+                  WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
+                    AND job_key IS NOT ?1 AND plan IS NOT NULL",
+                job_key,
+                commit
+            ))
+            .await?;
+        }
         tx.exec(sqlx::query!(
             "UPDATE jobs SET commit_sha = ?2, files_total = p.files, files_done = p.files_done,
                     bytes_total = p.bytes, bytes_done = p.bytes_done, bytes_reused = 0

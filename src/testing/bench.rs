@@ -12,7 +12,7 @@ use crate::domain::{
     CommitHash, Digest, Kind, NewModel, Origin, PlannedFile, RangeSet, RemoteFile, RepoId,
     RepoPath, Revision, Selection,
 };
-use crate::store::{Claimed, FileCheckpoint, ProgressUpdate, Store};
+use crate::store::{Claimed, FileCheckpoint, NewPlan, ProgressUpdate, Store};
 
 /// Compiles a pattern and counts the names that it matches.
 pub fn matching(pattern: &str, names: &[String]) -> usize {
@@ -115,10 +115,12 @@ impl Queue {
         };
         let files: Vec<PlannedFile> = (0..files).map(file).collect();
         let commit: CommitHash = "1".repeat(40).parse().expect("a legal commit");
-        let rows = self
-            .store
-            .set_plan(claimed.claim, &commit, &files, at(2))
-            .await;
+        let plan = NewPlan {
+            commit: &commit,
+            selection: "everything",
+            files: &files,
+        };
+        let rows = self.store.set_plan(claimed.claim, plan, at(2)).await;
         let keys = rows.expect("it commits").into_iter().map(|row| row.key);
         Checkpoints {
             queue: self,

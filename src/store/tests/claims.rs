@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use super::{BACKOFF, Bench, at, checkpoint, commit, ready};
+use super::{BACKOFF, Bench, at, checkpoint, commit, planned, ready};
 use crate::domain::{Failure, FailureCode, JobState, Phase, WaitReason};
 use crate::store::{Claim, ProgressUpdate, Store, StoreError};
 
@@ -36,7 +36,10 @@ async fn assert_fenced(bench: &Bench, claim: Claim) {
         ),
         (
             "set_plan",
-            store.set_plan(claim, &commit('9'), &[], at(50)).await.err(),
+            store
+                .set_plan(claim, planned(&commit('9'), &[]), at(50))
+                .await
+                .err(),
         ),
         (
             "mark_present",

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{BACKOFF, Bench, at, commit, file, spec};
+use super::{BACKOFF, Bench, at, commit, file, planned, spec};
 use crate::domain::{JobId, JobState};
 use crate::store::{ProgressUpdate, Store, StoreError};
 
@@ -28,7 +28,11 @@ async fn child_enqueues_until_killed() {
                 .unwrap()
                 .unwrap();
             store
-                .set_plan(claimed.claim, &commit('1'), &[file("a", 9, 'a')], at(1))
+                .set_plan(
+                    claimed.claim,
+                    planned(&commit('1'), &[file("a", 9, 'a')]),
+                    at(1),
+                )
                 .await
                 .unwrap();
         }

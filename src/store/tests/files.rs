@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::{Bench, at, checkpoint, commit, file, id, ready};
+use super::{Bench, at, checkpoint, commit, file, id, planned, ready};
 use crate::domain::{FileRow, FileState, JobState, PlannedFile};
 use crate::store::{ProgressUpdate, Store, StoreError};
 
@@ -49,7 +49,7 @@ async fn a_plan_keeps_what_is_here_and_begins_anew_what_changed() {
     ];
     let rows = bench
         .store
-        .set_plan(claim, &commit('1'), &changed, at(6))
+        .set_plan(claim, planned(&commit('1'), &changed), at(6))
         .await
         .unwrap();
     let kept = by_path(&rows, "a.bin");
@@ -99,7 +99,7 @@ async fn the_next_job_and_the_next_commit_take_over_the_parts() {
     let plan = [file("moved/a.bin", 100, 'a'), file("copy.bin", 100, 'a')];
     let rows = bench
         .store
-        .set_plan(next.claim, &commit('2'), &plan, at(8))
+        .set_plan(next.claim, planned(&commit('2'), &plan), at(8))
         .await
         .unwrap();
     assert!(
@@ -441,7 +441,7 @@ async fn a_repository_of_ten_thousand_files_is_planned_within_a_second() {
         let start = Instant::now();
         let rows = bench
             .store
-            .set_plan(claimed.claim, &commit('1'), &plan, at(2))
+            .set_plan(claimed.claim, planned(&commit('1'), &plan), at(2))
             .await
             .unwrap();
         let took = start.elapsed();

@@ -18,7 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use super::{Claimed, FileCheckpoint, Store};
+use super::{Claimed, FileCheckpoint, NewPlan, Store};
 use crate::domain::{
     CommitHash, Digest, FileRow, Job, Kind, Model, ModelId, NewModel, Origin, PlannedFile,
     Readiness, RepoPath, Revision, Selection,
@@ -77,7 +77,7 @@ impl Bench {
         let plan = [file("a.bin", 100, 'a'), file("b.bin", 50, 'b')];
         let rows = self
             .store
-            .set_plan(claimed.claim, &commit('1'), &plan, at(2))
+            .set_plan(claimed.claim, planned(&commit('1'), &plan), at(2))
             .await
             .unwrap();
         (claimed, rows)
@@ -135,6 +135,15 @@ pub(super) fn spec(id: &str) -> NewModel {
         description: Some("a tagger".to_owned()),
         total_size_estimate: Some(1 << 40),
         file_count_estimate: None,
+    }
+}
+
+/// A plan of one and the same selection.
+pub(super) fn planned<'a>(commit: &'a CommitHash, files: &'a [PlannedFile]) -> NewPlan<'a> {
+    NewPlan {
+        commit,
+        selection: "one",
+        files,
     }
 }
 

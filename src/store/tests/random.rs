@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sqlx::Executor as _;
 
-use super::{BACKOFF, Bench, at, checkpoint, commit, file, ready};
+use super::{BACKOFF, Bench, at, checkpoint, commit, file, planned, ready};
 use crate::domain::{Failure, FailureCode, FileRow, JobState, WaitReason};
 use crate::store::{Claim, ProgressUpdate, StoreError};
 
@@ -86,7 +86,9 @@ async fn write(
     match way {
         0 => {
             let plan = [file("a", 100, 'a'), file("b", 0, 'b')];
-            *rows = store.set_plan(claim, &commit('1'), &plan, at(5)).await?;
+            *rows = store
+                .set_plan(claim, planned(&commit('1'), &plan), at(5))
+                .await?;
         }
         1 => {
             let points: Vec<_> = rows

@@ -178,8 +178,7 @@ async fn pruning_keeps_files_that_are_complete_partial_or_of_a_job() {
         .store
         .set_plan(
             claimed.claim,
-            &super::commit('2'),
-            &[super::file("c", 1, 'c')],
+            super::planned(&super::commit('2'), &[super::file("c", 1, 'c')]),
             at(4),
         )
         .await

@@ -30,7 +30,7 @@ async fn plan(bench: &Bench, claimed: &Claimed) -> Vec<i64> {
     let files: [PlannedFile; 2] = [file("a.bin", 100, 'a'), file("b.bin", 50, 'b')];
     let rows = bench
         .store
-        .plan_verify(claimed.claim, &commit('1'), &files, at(2))
+        .plan_verify(claimed.claim, &commit('1'), &files, None, at(2))
         .await
         .unwrap();
     rows.into_iter().map(|row| row.key).collect()

@@ -1,0 +1,64 @@
+//! Templates: which there are, and all that one says.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Template, TemplateProblem};
+use crate::manager::TemplateSummary;
+
+use super::super::App;
+use super::super::answer::{Answer, Answered, Page, PageSize};
+use super::super::extract::{NamePath, Query};
+use super::super::problem::{Code, Problem};
+
+const SIZE: PageSize = PageSize {
+    default: 200,
+    most: 500,
+};
+
+/// Which page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TemplatesQuery {
+    limit: Option<u32>,
+    after: Option<String>,
+}
+
+/// A page of templates, and what is wrong with the user's folder.
+#[derive(Debug, Serialize)]
+pub(crate) struct TemplatesBody {
+    #[serde(flatten)]
+    page: Page<TemplateSummary>,
+    problems: Vec<TemplateProblem>,
+}
+
+/// Templates in the order of their ids.
+pub(in super::super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<TemplatesQuery>,
+) -> Answered<TemplatesBody> {
+    let limit = SIZE.pick(query.limit)?;
+    let mut templates = app.manager.templates();
+    templates.sort_by(|one, other| one.id.cmp(&other.id));
+    if let Some(after) = query.after {
+        templates.retain(|template| template.id > after);
+    }
+    Ok(Answer::ok(TemplatesBody {
+        page: Page::cut(templates, limit, |template: &TemplateSummary| {
+            template.id.clone()
+        }),
+        problems: app.manager.template_problems().to_vec(),
+    }))
+}
+
+/// One template as its file says it.
+pub(in super::super) async fn show(
+    State(app): State<App>,
+    NamePath(id): NamePath,
+) -> Answered<Template> {
+    match app.manager.template(&id) {
+        Ok(template) => Ok(Answer::ok(template.clone())),
+        Err(error) => Err(Problem::new(Code::NotFound, error.to_string())
+            .with_remedy("GET /api/v1/templates lists the templates")),
+    }
+}
