@@ -1,6 +1,6 @@
 //! Verifying and repairing through the doors: one wrong byte is found, fetched again, and nothing else changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,9 @@ fn verify(service: &Service, repair: bool) -> Value {
     assert_eq!(reply.status, 202, "{}", reply.text());
     assert_eq!(reply.json()["created"], true);
     let job = reply.header("location").unwrap().to_owned();
-    ended(service, &job)
+    let job = ended(service, &job);
+    assert_eq!(job["attempt"], 1, "{job:#}\n{}", service.logs());
+    job
 }
 
 #[track_caller]
@@ -79,6 +81,17 @@ fn flip(path: &Path, at: u64) {
 
 fn blob(sandbox: &Sandbox, path: &str) -> PathBuf {
     sandbox.repo_folder(ID).join("blobs").join(etag(path))
+}
+
+/// The files of which the hub sent bytes. Counts of bytes would lie: a stream that another one relieves leaves some
+/// in its socket.
+fn fetched(hub: &PracticeHub) -> BTreeSet<String> {
+    let sent = hub.requests().into_iter().filter(|r| r.bytes_sent > 0);
+    sent.filter_map(|request| request.object).collect()
+}
+
+fn objects(paths: &[&str]) -> BTreeSet<String> {
+    paths.iter().map(|path| format!("{ID}/{path}")).collect()
 }
 
 /// Every name in the repository's folder with what would show that it was touched.
@@ -140,7 +153,7 @@ fn one_wrong_byte_is_found_and_only_its_file_is_fetched_again() {
         (&json!("completed"), &json!(true)),
         "{job:#}"
     );
-    assert_eq!(hub.counters().cdn_bytes, BIG);
+    assert_eq!(fetched(&hub), objects(&["model.safetensors"]));
     for path in ["config.json", "sub/notes.txt", "sub/other.bin"] {
         assert_eq!(hub.requests_for(&format!("{ID}/{path}")).len(), 0, "{path}");
     }
@@ -169,7 +182,7 @@ fn start_repairs_what_a_verification_has_found() {
     hub.reset_records();
     assert_eq!(service.start("m").status, 202);
     service.wait_completed("m");
-    assert_eq!(hub.counters().cdn_bytes, 1_500_001);
+    assert_eq!(fetched(&hub), objects(&["sub/other.bin"]));
     assert_eq!(
         hub.requests_for(&format!("{ID}/model.safetensors")).len(),
         0
@@ -191,7 +204,7 @@ fn a_file_that_was_mended_meanwhile_is_kept() {
     hub.reset_records();
     service.start("m");
     service.wait_completed("m");
-    assert_eq!(hub.counters().cdn_bytes, 0);
+    assert_eq!(fetched(&hub), BTreeSet::new());
     assert_eq!(fs::metadata(&path).unwrap().ino(), before);
 }
 
@@ -256,13 +269,13 @@ fn a_model_that_python_put_there_is_verified_without_a_request_and_repaired() {
     hub.reset_records();
     let job = verify(&service, true);
     assert_eq!(job["state"], "completed", "{job:#}");
-    assert_eq!(hub.counters().cdn_bytes, BIG);
+    assert_eq!(fetched(&hub), objects(&["model.safetensors"]));
     venv.hf(&sandbox, &["cache", "verify", ID]).ok();
 }
 
 #[test]
 fn a_verification_that_is_killed_goes_on_and_changes_its_mind_about_nothing() {
-    let size = 1_500_000_000;
+    let size = 400_000_000;
     let big = RepoSpec::new(ID)
         .file("config.json", "{}")
         .generated("a.bin", 1_000_000)
@@ -276,11 +289,6 @@ fn a_verification_that_is_killed_goes_on_and_changes_its_mind_about_nothing() {
     let reply = service.http().post("/api/v1/models/m/verify", None);
     let job = reply.header("location").unwrap().to_owned();
     service.wait_status("m", "the big file is being read", |status| {
-        assert_eq!(
-            status["queue"]["running"],
-            status["state"] == "running",
-            "{status:#}"
-        );
         status["phase"] == "verifying"
             && status["progress"]["current_file"] == "b.bin"
             && status["progress"]["bytes_downloaded"].as_u64().unwrap() > 20_000_000
@@ -338,8 +346,8 @@ fn a_repair_that_is_killed_goes_on_where_it_was() {
     let job = ended(&service, &job);
     assert_eq!(job["state"], "completed", "{job:#}");
     assert!(
-        hub.counters().cdn_bytes < 45_000_000,
-        "what was saved is not fetched again"
+        saved > 10_000_000 && hub.counters().cdn_bytes < 30_000_000 - saved / 2,
+        "what was saved ({saved} bytes) is not fetched again"
     );
     assert_eq!(service.status("m")["cache"]["verified"], true);
     sandbox.assert_snapshot(&big, &hub.head(ID, "main").unwrap());
