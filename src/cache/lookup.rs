@@ -85,6 +85,13 @@ impl Cache {
     }
 
     /// Whether the snapshot shows the file with its length; true for each file of a finished publication.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) fn shows_file(
         &self,
         repo: &RepoId,
@@ -116,6 +123,13 @@ impl Cache {
     }
 
     /// What the cache shows of a revision; none when nothing of it was ever published.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) fn lookup(&self, repo: &RepoId, revision: &Revision) -> Result<Option<Snapshot>> {
         match self.read_ref(repo, revision)? {
             Some(commit) => self.snapshot(repo, &commit),

@@ -30,12 +30,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use error::CacheError;
 pub(crate) use layout::PartName;
 pub(crate) use lock::BlobLock;
-pub(crate) use lookup::{Snapshot, SnapshotFile};
-pub(crate) use publish::Published;
-pub(crate) use remove::{RemovalPlan, Trash};
 pub(crate) use space::Space;
-pub(crate) use suspect::{Identity, Suspect};
-pub(crate) use sweep::Swept;
+pub(crate) use suspect::Identity;
 
 /// What the calls of this module answer.
 pub(crate) type Result<T> = std::result::Result<T, CacheError>;
@@ -58,12 +54,26 @@ impl Cache {
 
     /// The same cache, filled without symbolic links, as `HF_HUB_DISABLE_SYMLINKS` asks for.
     #[must_use]
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) fn without_links(mut self) -> Self {
         self.links = false;
         self
     }
 
     /// The folder itself.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -23,14 +23,12 @@ mod warning;
 
 use crate::domain::{Failure, FailureCode, Kind, RepoId, Selection};
 
-pub(crate) use complete::{Completeness, Evidence};
-pub(crate) use fnmatch::{Filter, Pattern, filter};
+pub(crate) use complete::Evidence;
+pub(crate) use fnmatch::Pattern;
 pub(crate) use lint::{Finding, Severity};
 pub(crate) use load::TemplateProblem;
-pub(crate) use reason::Reason;
-pub(crate) use select::{Choice, Selected};
-pub(crate) use template::{AnyOf, SizeRange, Template};
-pub(crate) use variant::{FreeVariant, Variant};
+pub(crate) use select::Selected;
+pub(crate) use template::Template;
 pub(crate) use warning::Warning;
 
 /// The id of the template that takes every file.

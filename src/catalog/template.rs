@@ -114,15 +114,6 @@ pub(crate) struct SizeRange {
     pub(crate) max: u64,
 }
 
-/// A rule of the format that a file breaks: the key, and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Broken {
-    /// The key, as it is written in the file.
-    pub(super) key: &'static str,
-    /// One sentence.
-    pub(super) message: String,
-}
-
 impl Template {
     /// Whether one of its `repos` matches, upper and lower case alike, as on the hub.
     pub(crate) fn is_for(&self, repo: &RepoId) -> bool {
@@ -140,6 +131,13 @@ impl Template {
     }
 
     /// The repository that the template's id alone stands for: the only one, or the first by name.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) fn default_repo(&self) -> Option<RepoId> {
         self.repos.iter().find_map(|known| known.parse().ok())
     }

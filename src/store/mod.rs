@@ -41,13 +41,11 @@ use reader::Reader;
 use writer::Writer;
 
 pub(crate) use cached::GoneRevisions;
-pub(crate) use claims::{Claim, Claimed, ProgressUpdate, Signal};
+pub(crate) use claims::{Claim, Claimed, ProgressUpdate};
 pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
 pub(crate) use models::{Removal, Replacement};
 pub(crate) use plan::{FileCheckpoint, NewPlan};
-pub(crate) use queue::{ClearedJobs, QueueCounts};
-pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;
 pub(crate) use verify::Checked;
 

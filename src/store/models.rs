@@ -217,13 +217,6 @@ impl Store {
     }
 
     /// One registration by its key.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "a part of the store's contract that its tests hold"
-        )
-    )]
     pub(crate) async fn model_by_key(&self, key: i64) -> Result<Option<Model>> {
         let row = self
             .reader()
@@ -281,6 +274,13 @@ impl Store {
     }
 
     /// Records what is complete, or that nothing is; answers whether the model exists.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "a part of the module's contract that its tests hold"
+        )
+    )]
     pub(crate) async fn set_readiness(
         &self,
         model_key: i64,

@@ -69,10 +69,6 @@ impl Reader {
     }
 
     /// A number that changes when another connection commits; it counts per connection, so ask a pool of one.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the live event stream reads it")
-    )]
     pub(super) async fn data_version(&self) -> Result<i64> {
         let row = sqlx::query("PRAGMA data_version")
             .fetch_one(&self.pool)

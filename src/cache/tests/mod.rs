@@ -13,6 +13,8 @@ use std::io::Write as _;
 
 use sha2::Digest as _;
 
+use super::publish::Published;
+use super::sweep::Swept;
 use super::*;
 use crate::domain::{CommitHash, Digest, PlannedFile, RepoId, RepoPath};
 

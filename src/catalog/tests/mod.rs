@@ -8,6 +8,8 @@ mod proofs;
 mod scale;
 mod trees;
 
+use super::complete::Completeness;
+use super::reason::Reason;
 use super::*;
 use crate::domain::{Digest, PlannedFile, RemoteFile, RepoPath};
 

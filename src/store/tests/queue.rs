@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use super::{BACKOFF, Bench, at, id};
 use crate::domain::{Failure, FailureCode, JobState, WaitReason};
-use crate::store::{ClearedJobs, QueueCounts, Store, StoreError};
+use crate::store::queue::{ClearedJobs, QueueCounts};
+use crate::store::{Store, StoreError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hundred_starts_from_two_stores_make_one_job() {

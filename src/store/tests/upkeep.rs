@@ -4,7 +4,8 @@ use sqlx::Executor as _;
 
 use super::{BACKOFF, Bench, at};
 use crate::domain::{Failure, FailureCode};
-use crate::store::{ProgressUpdate, Settings, StoreError};
+use crate::store::settings::Settings;
+use crate::store::{ProgressUpdate, StoreError};
 
 #[tokio::test]
 async fn the_wal_stays_small_over_many_small_writes() {
