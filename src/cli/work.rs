@@ -124,7 +124,7 @@ mod tests {
         );
         let (followed, own) = result.await.unwrap();
         assert_eq!((followed, own), (interrupted(), false));
-        assert_eq!(began.elapsed(), crate::shutdown::LIMIT);
+        assert_eq!(began.elapsed(), LIMIT);
     }
 
     #[tokio::test]

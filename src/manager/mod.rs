@@ -40,7 +40,7 @@ pub use outcome::{
 
 pub use plan::{Comparison, Freshness};
 pub use templates::TemplateSummary;
-pub(crate) use templates::{TemplateCheck, known_source};
+pub(crate) use templates::known_source;
 
 type Result<T> = std::result::Result<T, ManagerError>;
 
