@@ -3,6 +3,8 @@
 //! Invariant: a change of a rule, a pattern or the source changes the name; a change of a description, a licence or
 //! of another variant does not. Which files the rules choose is left to the selection.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -38,10 +40,11 @@ impl Catalog {
             "ignore": sorted(&selection.ignore_patterns),
         });
         let hash = Sha256::digest(canonical.to_string().as_bytes());
-        Ok(hash[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        let mut name = String::with_capacity(32);
+        for byte in &hash[..16] {
+            write!(name, "{byte:02x}").expect("writing to a string cannot fail");
+        }
+        Ok(name)
     }
 }
 

@@ -151,12 +151,20 @@ fn update(path: &Path, models: Vec<LockedModel>, keep: bool) -> Result<(), CliEr
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = folder.join(name);
-    let written = write(&fresh, &lock.render()).and_then(|()| fs::rename(&fresh, path));
+    let written = write(&fresh, &lock.render()).and_then(|()| replace(&fresh, path));
     if written.is_err() {
         // What is left of it is of no use; the error that is reported is the first one.
         drop(fs::remove_file(&fresh));
     }
     written.and_then(|()| turn.sync_all()).map_err(wrap)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock file is no part of the cache, and a reader must never see half of it"
+)]
+fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path)
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::lock;
 use super::pull;
-use super::reference::Reference;
+use super::reference::{HubReference, Reference};
 use super::registry;
 use crate::manager::{LockFile, LockedModel, UnifiedModelDownloadManager};
 
@@ -60,7 +60,7 @@ async fn find(
 ) -> Result<LockedModel, CliError> {
     let args = registry::expand(manager, args).await?;
     let reference = Reference::parse(&args)?;
-    let derived = reference.hub.iter().flat_map(|hub| hub.ids());
+    let derived = reference.hub.iter().flat_map(HubReference::ids);
     let mut ids = reference.id.iter().cloned().chain(derived);
     let named = ids.find_map(|id| lock.get(&id));
     named.cloned().ok_or_else(|| CliError::LockFile {

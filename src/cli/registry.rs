@@ -12,7 +12,7 @@ pub(crate) enum Resolved {
     /// A registered model.
     Registered(ModelId),
     /// A repository that nobody registered, as it would be registered.
-    New(NewModel),
+    New(Box<NewModel>),
 }
 
 /// What REF means; nothing is registered.
@@ -31,7 +31,7 @@ pub(crate) async fn resolve(
     // The first id that is free, as `find_or_register` would take it.
     for id in hub.ids() {
         if model(manager, &id).await?.is_none() {
-            return Ok(Resolved::New(new_model(&id, &hub)));
+            return Ok(Resolved::New(Box::new(new_model(&id, &hub))));
         }
     }
     Err(no_id(&args))

@@ -8,7 +8,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output;
 use super::reference::HubReference;
-use crate::catalog::Severity;
+use crate::catalog::{Finding, Severity};
 use crate::domain::Selection;
 use crate::manager::UnifiedModelDownloadManager;
 
@@ -131,7 +131,7 @@ async fn check(
         None => None,
     };
     let checked = manager.check_template(id, source).await?;
-    let worst = checked.findings.iter().map(|f| f.severity()).max();
+    let worst = checked.findings.iter().map(Finding::severity).max();
     if context.output.is_json() {
         output::json(&checked)?;
     } else {

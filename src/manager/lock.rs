@@ -53,15 +53,14 @@ impl UnifiedModelDownloadManager {
         wants: &Wanted,
         commit: Option<CommitHash>,
     ) -> Result<LockedModel> {
-        let commit = match commit {
-            Some(commit) => commit,
-            None => {
-                let hub = &self.context.hub;
-                hub.resolve_revision(&wants.repo_id, &wants.revision)
-                    .await
-                    .map_err(|error| error.failure())?
-                    .commit
-            }
+        let commit = if let Some(commit) = commit {
+            commit
+        } else {
+            let hub = &self.context.hub;
+            hub.resolve_revision(&wants.repo_id, &wants.revision)
+                .await
+                .map_err(|error| error.failure())?
+                .commit
         };
         let files = self.context.outline(wants, &commit).await?.files();
         locked(model, commit, files)
@@ -204,7 +203,7 @@ fn not_as_locked(lock: &LockedModel, mut differences: Vec<String>) -> ManagerErr
     differences.truncate(MOST_NAMED);
     let mut text = differences.join(", ");
     if more > 0 {
-        text.push_str(&format!(", and {more} more"));
+        text = format!("{text}, and {more} more");
     }
     ManagerError::NotAsLocked {
         model_id: lock.id.clone(),

@@ -82,15 +82,13 @@ impl TryFrom<Written> for LockedFile {
     type Error = String;
 
     fn try_from(file: Written) -> Result<Self, String> {
-        let digest = match (file.sha256, file.git_sha1) {
-            (Some(digest @ Digest::Sha256(_)), None)
-            | (None, Some(digest @ Digest::GitSha1(_))) => digest,
-            _ => {
-                return Err(format!(
-                    "`{}` needs either `sha256` (64 hex digits) or `git_sha1` (40 hex digits)",
-                    file.path
-                ));
-            }
+        let ((Some(digest @ Digest::Sha256(_)), None) | (None, Some(digest @ Digest::GitSha1(_)))) =
+            (file.sha256, file.git_sha1)
+        else {
+            return Err(format!(
+                "`{}` needs either `sha256` (64 hex digits) or `git_sha1` (40 hex digits)",
+                file.path
+            ));
         };
         Ok(Self(PlannedFile {
             path: file.path,

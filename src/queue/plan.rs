@@ -141,13 +141,12 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
         return Err(offline(&run.model).into());
     }
     let commit = resolve(run, wanted).await?;
-    let (files, whole_tree) = match known_files(run, &commit, &key).await? {
-        Some(files) => (files, None),
-        None => {
-            let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
-            let files = outline.files();
-            (files, outline.selected.whole.then_some(outline.tree))
-        }
+    let (files, whole_tree) = if let Some(files) = known_files(run, &commit, &key).await? {
+        (files, None)
+    } else {
+        let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
+        let files = outline.files();
+        (files, outline.selected.whole.then_some(outline.tree))
     };
     let started = context.clock.monotonic();
     let chosen = NewPlan {

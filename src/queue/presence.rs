@@ -83,9 +83,10 @@ impl Context {
         let mut best: Option<Presence> = None;
         for commit in self.candidates(model, &wanted).await? {
             let rows = self.planned_rows(model, &wanted, &commit).await?;
-            let wrong = match rows.is_empty() {
-                true => self.known_wrong(model, &commit).await?,
-                false => HashSet::new(),
+            let wrong = if rows.is_empty() {
+                self.known_wrong(model, &commit).await?
+            } else {
+                HashSet::new()
             };
             let (cache, catalog) = (Arc::clone(&self.cache), Arc::clone(&self.catalog));
             let then = wanted.clone();
