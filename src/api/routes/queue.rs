@@ -16,13 +16,22 @@ use super::super::problem::Problem;
 pub(crate) struct QueuePatch {
     paused: Option<bool>,
     /// Bytes per second; `null` goes back to the configured limit.
-    #[serde(default, deserialize_with = "named")]
-    bandwidth_limit: Option<Option<u64>>,
+    #[serde(default, deserialize_with = "limit")]
+    bandwidth_limit: Limit,
 }
 
-/// Tells a field that is `null` apart from one that is not there.
-fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// What is said of the bandwidth limit.
+#[derive(Debug, Default)]
+enum Limit {
+    /// Nothing: the field is not there.
+    #[default]
+    Unsaid,
+    /// A number, or `null`.
+    Said(Option<u64>),
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+    Option::deserialize(deserializer).map(Limit::Said)
 }
 
 /// Where the queue stands.
@@ -35,13 +44,13 @@ pub(in super::super) async fn patch(
     State(app): State<App>,
     Json(patch): Json<QueuePatch>,
 ) -> Answered<QueueStatus> {
-    if patch.paused.is_none() && patch.bandwidth_limit.is_none() {
+    if patch.paused.is_none() && matches!(patch.bandwidth_limit, Limit::Unsaid) {
         return Err(Problem::field(
             "paused",
             "it is missing, and so is `bandwidth_limit`; one of them is needed",
         ));
     }
-    if let Some(limit) = patch.bandwidth_limit {
+    if let Limit::Said(limit) = patch.bandwidth_limit {
         app.manager.set_bandwidth_limit(limit).await?;
         tracing::info!(limit, "Changed the bandwidth limit.");
     }
