@@ -69,7 +69,7 @@ impl Default for Options {
             steal_min: 2 << 20,
             takeover_after: Duration::from_secs(2),
             buffer_size: 1 << 20,
-            buffer_total: 8 << 20,
+            buffer_total: 16 << 20,
             hash_lag: 64 << 20,
             checkpoint_interval: Duration::from_millis(500),
             writeback_bytes: 64 << 20,
