@@ -123,7 +123,7 @@ fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
             setting["origin"].as_str().unwrap().to_owned(),
         )
     };
-    assert_eq!(look(&sandbox, &[]), (json!("5"), "default".to_owned()));
+    assert_eq!(look(&sandbox, &[]), (json!("10"), "default".to_owned()));
     fs::write(folder.join("config.toml"), "max_retries = 6\n").unwrap();
     let (shown, origin) = look(&sandbox, &[]);
     assert!(
