@@ -4,5 +4,12 @@ mod case;
 mod health;
 mod invariants;
 mod ledger;
+mod rig;
 
-pub(super) use self::{case::Case, health::Health, invariants::Invariants, ledger::Ledger};
+pub(super) use self::{
+    case::Case,
+    health::Health,
+    invariants::Invariants,
+    ledger::Ledger,
+    rig::{FILE, ID, Rig, SIZE, Setup, model, range_start},
+};
