@@ -5,6 +5,8 @@ mod health;
 mod invariants;
 mod ledger;
 mod rig;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::{
     case::Case,
