@@ -96,17 +96,12 @@ impl FileKeeper {
             Found::Locked => Ok(Opening::Later),
             Found::Present => {
                 let keys: Vec<i64> = kept.rows.iter().map(|row| row.key).collect();
-                let (started, now) = (
-                    self.run.context.clock.monotonic(),
-                    self.run.context.clock.now(),
-                );
-                let marked = self
-                    .run
-                    .context
-                    .store
-                    .mark_present(self.run.claim, &keys, now)
-                    .await;
-                self.run.renewed(started, marked).map_err(failure)?;
+                let context = &self.run.context;
+                let marked = self.run.write(|| {
+                    let now = context.clock.now();
+                    context.store.mark_present(self.run.claim, &keys, now)
+                });
+                marked.await.map_err(failure)?;
                 self.arrived(kept);
                 Ok(Opening::Present)
             }
@@ -151,7 +146,7 @@ impl FileKeeper {
                 })
             })
             .collect();
-        reporter::beat(&self.run, &checkpoints)
+        reporter::checkpoint(&self.run, &checkpoints)
             .await
             .map_err(failure)
     }
@@ -184,17 +179,14 @@ impl FileKeeper {
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
-        let (started, now) = (
-            self.run.context.clock.monotonic(),
-            self.run.context.clock.now(),
-        );
-        let done = self
-            .run
-            .context
-            .store
-            .publish_files(self.run.claim, keys, now, rename)
-            .await;
-        self.run.renewed(started, done).map_err(failure)?;
+        let context = &self.run.context;
+        let done = self.run.write(|| {
+            let (keys, now) = (keys.clone(), context.clock.now());
+            context
+                .store
+                .publish_files(self.run.claim, keys, now, rename.clone())
+        });
+        done.await.map_err(failure)?;
         for &index in &indexes {
             let kept = &self.files[index];
             *kept.slot() = None;
