@@ -226,12 +226,10 @@ impl FileKeeper {
         let dropped = blocking(move || {
             let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));
             // A successor may have taken up what is ours no longer.
-            useless
-                .take_while(|_| trust.holds())
-                .map(|part| cache.delete_part(&repo, part).map(drop))
-                .collect::<Result<(), CacheError>>()
+            let mut useless = useless.take_while(|_| trust.holds());
+            useless.try_for_each(|part| cache.delete_part(&repo, part).map(drop))
         });
-        dropped.await?.map_err(|error| error.failure())
+        dropped.await?.map_err(|error: CacheError| error.failure())
     }
 
     /// Counts a blob that someone else brought in.
