@@ -27,6 +27,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
+    /// Whether the part's name outlives a power cut. A row may name it only then.
+    durable: bool,
     /// None when a hung worker, from which the lease was taken, still has it.
     _lock: Option<BlobLock>,
 }
@@ -67,6 +69,7 @@ enum Found {
         file: File,
         have: RangeSet,
         replaces: Option<PartName>,
+        durable: bool,
     },
 }
 
@@ -115,8 +118,13 @@ impl FileKeeper {
                 file,
                 have,
                 replaces,
+                durable,
             } => {
-                *kept.slot() = Some(OpenPart { part, _lock: lock });
+                *kept.slot() = Some(OpenPart {
+                    part,
+                    durable,
+                    _lock: lock,
+                });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
                     self.save(vec![(index, have.clone())]).await?;
@@ -134,6 +142,7 @@ impl FileKeeper {
     }
 
     async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
+        self.make_durable(files.iter().map(|(index, _)| *index)).await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
             .flat_map(|(index, ranges)| {
@@ -153,6 +162,29 @@ impl FileKeeper {
         reporter::beat(&self.run, &checkpoints)
             .await
             .map_err(failure)
+    }
+
+    /// Makes the names of these parts outlive a power cut, with one sync for all that are new.
+    ///
+    /// Not at their birth: a small file is whole before a row ever names its part.
+    async fn make_durable(&self, indexes: impl Iterator<Item = usize>) -> Result<(), Failure> {
+        let is_new = |open: &OpenPart| !open.durable;
+        let fresh: Vec<usize> = indexes
+            .filter(|index| self.files[*index].slot().as_ref().is_some_and(is_new))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        blocking(move || cache.sync_blobs(&repo))
+            .await?
+            .map_err(|error| error.failure())?;
+        for index in fresh {
+            if let Some(open) = self.files[index].slot().as_mut() {
+                open.durable = true;
+            }
+        }
+        Ok(())
     }
 
     async fn publish(&self, indexes: Vec<usize>) -> Result<(), Failure> {
@@ -250,6 +282,7 @@ fn find(
                     file,
                     have,
                     replaces: None,
+                    durable: true,
                 });
             }
         } else {
@@ -261,6 +294,7 @@ fn find(
                     file,
                     have,
                     replaces: Some(former),
+                    durable: false,
                 });
             }
         }
@@ -272,6 +306,7 @@ fn find(
         file,
         have: RangeSet::new(),
         replaces: None,
+        durable: false,
     })
 }
 
