@@ -134,10 +134,19 @@ pub(super) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 impl Cache {
-    /// Creates the root, its tag and every missing folder down to `dir`, which must lie beneath the root.
+    /// Creates the root, its tag and every missing folder down to `dir`, which must lie beneath the root; durable.
     ///
     /// A link on the way is refused: what it points to is not modelhaul's to fill.
     pub(super) fn ensure_dir(&self, dir: &Path) -> Result<()> {
+        self.make_dir(dir, sync_dir)
+    }
+
+    /// The same for folders of which nothing is promised yet: whoever promises something calls [`Self::sync_up`].
+    pub(super) fn ensure_dir_for_now(&self, dir: &Path) -> Result<()> {
+        self.make_dir(dir, |_| Ok(()))
+    }
+
+    fn make_dir(&self, dir: &Path, after: impl Fn(&Path) -> Result<()>) -> Result<()> {
         self.ensure_root()?;
         let below = dir
             .strip_prefix(&self.root)
@@ -153,7 +162,7 @@ impl Cache {
             if entry(&at)?.is_none() {
                 match DirBuilder::new().create(&at) {
                     Ok(()) => {
-                        sync_dir(&parent)?;
+                        after(&parent)?;
                         continue;
                     }
                     // Somebody was faster.
@@ -161,8 +170,8 @@ impl Cache {
                     Err(error) => return Err(CacheError::io("create the folder", &at, error)),
                 }
             }
-            let found = fs::symlink_metadata(&at)
-                .map_err(|error| CacheError::io("look at", &at, error))?;
+            let found =
+                fs::symlink_metadata(&at).map_err(|error| CacheError::io("look at", &at, error))?;
             if !found.is_dir() {
                 return Err(CacheError::Foreign {
                     path: at,

@@ -22,7 +22,8 @@ const COPY_STEP: u64 = 8 << 20;
 impl Cache {
     /// Creates an empty part under a fresh name; readable and writable.
     ///
-    /// The name is durable only after [`Self::sync_blobs`]: one call covers all parts that were created before it.
+    /// The name is durable only after [`Self::sync_blobs`], and the first time [`Self::sync_blobs_up`]: one call covers
+    /// all parts that were created before it.
     pub(crate) fn create_part(&self, repo: &RepoId, digest: &Digest) -> Result<(PartName, File)> {
         let name = PartName::fresh(digest);
         let file = self.create_part_as(repo, &name)?;
@@ -32,7 +33,7 @@ impl Cache {
     /// Creates an empty part under a given name, which must be free.
     pub(crate) fn create_part_as(&self, repo: &RepoId, name: &PartName) -> Result<File> {
         let dir = self.blobs_dir(repo);
-        self.ensure_dir(&dir)?;
+        self.ensure_dir_for_now(&dir)?;
         let path = dir.join(name.as_str());
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);

@@ -106,6 +106,11 @@ impl Cache {
         sync_dir(&self.blobs_dir(repo))
     }
 
+    /// Makes also the folders above them durable; once before anything is promised about a repository.
+    pub(crate) fn sync_blobs_up(&self, repo: &RepoId) -> Result<()> {
+        self.sync_up([self.blobs_dir(repo).as_path()])
+    }
+
     /// Shows `files` in the snapshot of `commit`; their blobs must be there. Repeating it changes nothing.
     ///
     /// Where the file system has no links, blobs are hard-linked or moved into the snapshot instead.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -57,6 +57,8 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
+    /// Whether the folders above the blobs are durable.
+    rooted: Arc<AtomicBool>,
 }
 
 /// What was found under the lock of a blob.
@@ -79,6 +81,7 @@ impl FileKeeper {
             run,
             repo_id,
             files,
+            rooted: Arc::default(),
         }
     }
 
@@ -142,7 +145,8 @@ impl FileKeeper {
     }
 
     async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
-        self.make_durable(files.iter().map(|(index, _)| *index)).await?;
+        self.make_durable(files.iter().map(|(index, _)| *index))
+            .await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
             .flat_map(|(index, ranges)| {
@@ -176,7 +180,8 @@ impl FileKeeper {
             return Ok(());
         }
         let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
-        blocking(move || cache.sync_blobs(&repo))
+        let rooted = Arc::clone(&self.rooted);
+        blocking(move || sync_names(&cache, &repo, &rooted))
             .await?
             .map_err(|error| error.failure())?;
         for index in fresh {
@@ -198,10 +203,11 @@ impl FileKeeper {
             let file = kept.first().file.clone();
             parts.extend(kept.slot().as_ref().map(|open| (open.part.clone(), file)));
         }
-        let (cache, repo, trust) = (
+        let (cache, repo, trust, rooted) = (
             Arc::clone(&self.run.context.cache),
             self.repo_id.clone(),
             Arc::clone(&self.run.trust),
+            Arc::clone(&self.rooted),
         );
         let rename = move || {
             if !trust.holds() {
@@ -211,7 +217,7 @@ impl FileKeeper {
                 for (part, file) in &parts {
                     cache.publish_blob(&repo, part, &file.digest, file.size)?;
                 }
-                cache.sync_blobs(&repo)
+                sync_names(&cache, &repo, &rooted)
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
@@ -308,6 +314,16 @@ fn find(
         replaces: None,
         durable: false,
     })
+}
+
+/// Makes the names of parts and blobs durable, the first time with the folders above them.
+fn sync_names(cache: &Cache, repo: &RepoId, rooted: &AtomicBool) -> Result<(), CacheError> {
+    if rooted.load(Ordering::Acquire) {
+        return cache.sync_blobs(repo);
+    }
+    cache.sync_blobs_up(repo)?;
+    rooted.store(true, Ordering::Release);
+    Ok(())
 }
 
 fn failure(stop: Stop) -> Failure {

@@ -61,6 +61,7 @@ pub(crate) async fn beat(run: &Run, files: &[FileCheckpoint]) -> Result<(), Stop
         files_done: numbers.files_done,
         rate: numbers.rate,
         current_file: numbers.current_file,
+        phase: numbers.phase,
         last_byte_at: numbers.last_byte_at,
     };
     let signal = context
