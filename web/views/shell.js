@@ -87,7 +87,7 @@ function strip() {
   const left = active.reduce((sum, one) => sum + Math.max(0, (one.progress.bytes_total ?? 0) - one.progress.bytes_downloaded), 0);
   const word = q.paused ? ['paused', 'Paused'] : runs ? ['running', runs.kind === 'verify' ? 'Verifying' : 'Downloading'] : active.length ? ['waiting', 'Waiting'] : ['idle', 'Idle'];
   const limit = q.bandwidth_limit ?? null;
-  return html`<div class="strip" aria-label="Queue state" role="group">
+  return html`<section class="strip" aria-label="Queue state">
     ${chip(word[0], word[1])}
     <span class="figure">${rate(speed)}</span>
     ${left > 0 ? html`<span class="muted">${bytes(left)} to go${speed > 0 ? `, ${duration(left / speed)}` : ''}</span>` : nothing}
@@ -95,7 +95,7 @@ function strip() {
     ${state.session.role === 'viewer' ? chip('idle', 'Read-only') : nothing}
     <span class="push"></span>
     ${mayWrite() ? button(q.paused ? 'Resume queue' : 'Pause queue', () => pauseQueue(!q.paused), { busy: state.pending.has('queue') }) : nothing}
-  </div>`;
+  </section>`;
 }
 
 const banner = (tone, title, text, more = nothing) => html`<div class="banner" data-tone=${tone}><div><strong>${title}</strong> ${text}</div>${more}</div>`;
@@ -120,7 +120,7 @@ function banners() {
 }
 
 function notices() {
-  return html`<div class="notices">${repeat(state.notices, (item) => item.id, (item) => html`<div class="notice" data-tone=${item.tone}>
+  return html`<aside class="notices" aria-label="Messages">${repeat(state.notices, (item) => item.id, (item) => html`<div class="notice" data-tone=${item.tone}>
     <div><p>${item.text}</p>${item.remedy ? html`<p>${item.remedy}</p>` : nothing}${item.requestId ? html`<p class="muted">request <code>${item.requestId}</code></p>` : nothing}</div>
-    ${button('Dismiss', () => dismiss(item.id), { tone: 'quiet' })}</div>`)}</div>`;
+    ${button('Dismiss', () => dismiss(item.id), { tone: 'quiet' })}</div>`)}</aside>`;
 }
