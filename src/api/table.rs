@@ -13,8 +13,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
-    cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model, models,
-    pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
+    cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model,
+    models, pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
 };
 
 /// How long a handler may take.

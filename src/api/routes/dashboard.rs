@@ -37,7 +37,13 @@ pub(in super::super) async fn page(headers: HeaderMap) -> Result<Response<Body>,
     let hash = hash();
     let page = source.replace(PLACEHOLDER, &format!("/ui/{hash}/"));
     let etag = format!("\"{hash}\"");
-    let mut response = send(&headers, &etag, "no-cache", "text/html; charset=utf-8", page);
+    let mut response = send(
+        &headers,
+        &etag,
+        "no-cache",
+        "text/html; charset=utf-8",
+        page,
+    );
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(POLICY),
