@@ -1,6 +1,7 @@
 //! SIGKILL at any moment: the next start goes on by itself and fetches nothing twice that a checkpoint holds.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 
@@ -109,13 +110,20 @@ fn finished(sandbox: &Sandbox, id: &str) -> BTreeMap<String, Vec<Range<u64>>> {
     rows.iter()
         .filter_map(|row| {
             let size = *sizes.get(row["digest"].as_str()?)?;
-            Some((row["path"].as_str()?.to_owned(), [0..size].into()))
+            let whole = Range {
+                start: 0,
+                end: size,
+            };
+            Some((row["path"].as_str()?.to_owned(), vec![whole]))
         })
         .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Many short lives, and some long enough for several checkpoints.
