@@ -270,8 +270,9 @@ mod tests {
             assert_eq!(notes.of(&part(1)), Known::default());
         }
         let nowhere = Notes::load_in(Path::new("/dev/null/x"), Some("a".into()), |_| true);
-        nowhere.note(&part(1), &known("0-1"));
-        assert_eq!(nowhere.of(&part(1)), known("0-1"));
+        let one = part(1);
+        nowhere.note(&one, &known("0-1"));
+        assert_eq!(nowhere.of(&one), known("0-1"));
     }
 
     #[test]

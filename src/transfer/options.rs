@@ -12,7 +12,7 @@ const LEAST_BUFFER: usize = 128 << 10;
 pub(crate) struct Options {
     /// Most connections at once; at least 1.
     pub(crate) max_connections: usize,
-    /// Connections at the start; grows while the total speed grows.
+    /// Connections at the start; grows while the total speed grows, and at once while answers are late.
     pub(crate) initial_connections: usize,
     /// Big files that are worked on at once while they have ranges to give; at least 1.
     pub(crate) file_concurrency: usize,
@@ -64,7 +64,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_connections: 16,
-            initial_connections: 8,
+            initial_connections: 4,
             file_concurrency: 4,
             small_file: 1 << 20,
             max_piece: 32 << 20,

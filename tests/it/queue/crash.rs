@@ -108,9 +108,9 @@ fn what_was_written_outlives_a_kill_without_a_checkpoint() {
     let service = sandbox.serve();
     service.wait_completed(spec.id());
     assert_whole(&sandbox, &hub, &spec);
-    // Buffers of the program and of the kernel, for each of the connections.
+    // Buffers of the program and of the kernel, for each of the connections, before the kill and at the end.
     let again = hub.total_bytes_sent() - size;
-    assert!(again < 14 * MIB, "{again} bytes were sent again");
+    assert!(again < 20 * MIB, "{again} bytes were sent again");
     service.stop();
 }
 
