@@ -17,6 +17,7 @@ mod keeper;
 mod lease;
 mod live;
 mod notes;
+mod past;
 mod plan;
 mod presence;
 mod publish;
