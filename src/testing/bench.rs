@@ -148,6 +148,7 @@ impl Checkpoints<'_> {
             ranges: ranges.clone(),
             part_name: format!("{key:064x}.bench.part"),
             part_token: self.queue.lease,
+            hash_mark: None,
         };
         let checkpoints: Vec<_> = self.keys.iter().map(checkpoint).collect();
         let update = ProgressUpdate::default();

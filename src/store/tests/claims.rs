@@ -15,6 +15,7 @@ async fn assert_fenced(bench: &Bench, claim: Claim) {
         ranges: "0-1".parse().unwrap(),
         part_name: "p".to_owned(),
         part_token: 1,
+        hash_mark: None,
     };
     let act = || -> std::io::Result<()> { panic!("a stale worker published") };
     let update = ProgressUpdate {

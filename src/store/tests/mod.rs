@@ -175,5 +175,6 @@ pub(super) fn checkpoint(file: &FileRow, ranges: &str, token: i64) -> FileCheckp
         ranges: ranges.parse().unwrap(),
         part_name: format!("{}.x.part", file.file.digest),
         part_token: token,
+        hash_mark: None,
     }
 }

@@ -147,6 +147,31 @@ fn twenty_kills_lose_no_checkpoint_and_no_retry() {
 }
 
 #[test]
+fn what_was_written_outlives_a_kill_without_a_checkpoint() {
+    let size = 96 * MIB;
+    let spec = RepoSpec::new("me/large").generated("model.safetensors", size);
+    let hub = hub(48 * MIB, [spec.clone()]);
+    let sandbox = Sandbox::with(&hub);
+    let folder = sandbox.path("home/.config/modelhaul");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.toml"), "checkpoint_interval = '10m'\n").unwrap();
+    let service = sandbox.serve();
+    begin(&service, spec.id());
+    wait_for(LONG, "the moment of the kill", || {
+        holds(hub.total_bytes_sent() >= 28 * MIB)
+    });
+    service.kill9();
+    assert_eq!(saved_bytes(&saved(&sandbox)), 0, "no row knows of a byte");
+    let service = sandbox.serve();
+    service.wait_completed(spec.id());
+    assert_whole(&sandbox, &hub, &spec);
+    // Buffers of the program and of the kernel, for each of the connections, before the kill and at the end.
+    let again = hub.total_bytes_sent() - size;
+    assert!(again < 20 * MIB, "{again} bytes were sent again");
+    service.stop();
+}
+
+#[test]
 #[ignore = "takes a minute or more: a GiB at disk speed with twenty kills"]
 fn twenty_kills_in_a_gibibyte() {
     let spec = RepoSpec::new("me/huge")
