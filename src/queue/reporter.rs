@@ -14,8 +14,8 @@ use crate::store::{FileCheckpoint, ProgressUpdate, StoreError};
 
 /// How often the numbers are written, unless the lease is so short that it must be renewed more often.
 const BEAT: Duration = Duration::from_secs(1);
-/// How often the row is read for a cancel or a pause that another process asked for.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is asked whether anybody wrote: a cancel, a pause, another limit. Only then the rows are read.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Beats until it is dropped.
 pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
@@ -24,6 +24,7 @@ pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
     let mut beaten = context.clock.monotonic();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seen = None;
     loop {
         let changed = context.changed.notified();
         tokio::select! {
@@ -31,11 +32,16 @@ pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
             _ = ticks.tick() => {}
             () = changed => {}
         }
-        look(run).await;
+        // Taken before the rows are read; a version that cannot be had is never the one that was seen.
+        let version = context.store.version().await.ok();
+        if version.is_none() || version != seen {
+            seen = version;
+            look(run).await;
+            obey_limit(run).await;
+        }
         let now = context.clock.monotonic();
         if now.saturating_sub(beaten) >= every {
             beaten = now;
-            obey_limit(run).await;
             verifying(run).await;
             if let Err(Stop::Failed(failure)) = beat(run, &[]).await {
                 tracing::warn!(job.id = %run.job.id, %failure, "The progress of the job cannot be written.");

@@ -2,7 +2,11 @@
 //!
 //! sqlx stops a statement after its first row when asked for one row, SQLite then commits inside the reset, and the
 //! reset's error is dropped: on a full disk such a write says "done" and is not. So a write that returns rows is read
-//! to its end, and these types offer no other way.
+//! to its end, and these types offer no other way. Each write is counted before its caller hears of it, so that
+//! nobody in this process takes an older answer for a new one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::Transaction;
 use sqlx::query::Query;
@@ -15,21 +19,46 @@ use super::reader::Question;
 #[derive(Debug)]
 pub(super) struct Writer {
     pool: SqlitePool,
+    writes: Arc<AtomicU64>,
+}
+
+/// Counts a write when it goes: also one whose caller has gone away, and whose commit may still happen.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 impl Writer {
     pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+        Self {
+            pool,
+            writes: Arc::default(),
+        }
+    }
+
+    /// How many writes of this process are over; it may grow without a change, never the other way round.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Acquire)
+    }
+
+    fn counted(&self) -> Counted {
+        Counted(Arc::clone(&self.writes))
     }
 
     /// Runs one statement and commits it; answers how many rows it changed.
     pub(super) async fn exec(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64> {
+        let _counted = self.counted();
         Ok(query.execute(&self.pool).await?.rows_affected())
     }
 
     /// Runs one statement that returns at most one row, to its end, and commits it.
     pub(super) async fn returning<Q: Question>(&self, question: Q) -> Result<Option<Q::Row>> {
         let mut connection = self.pool.acquire().await?;
+        let _counted = self.counted();
         Ok(question.all(&mut connection).await?.pop())
     }
 
@@ -37,6 +66,7 @@ impl Writer {
     pub(super) async fn begin(&self) -> Result<Tx> {
         Ok(Tx {
             inner: self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            counted: self.counted(),
         })
     }
 
@@ -54,6 +84,7 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Tx {
     inner: Transaction<'static, Sqlite>,
+    counted: Counted,
 }
 
 impl Tx {
@@ -72,8 +103,24 @@ impl Tx {
         Ok(self.rows(question).await?.pop())
     }
 
+    /// Begins a part that can be taken back alone.
+    pub(super) async fn save(&mut self) -> Result<()> {
+        self.exec(sqlx::query("SAVEPOINT part")).await.map(drop)
+    }
+
+    /// Keeps what was done since [`Tx::save`], or takes it back.
+    pub(super) async fn end_part(&mut self, keep: bool) -> Result<()> {
+        if !keep {
+            self.exec(sqlx::query("ROLLBACK TO part")).await?;
+        }
+        self.exec(sqlx::query("RELEASE part")).await.map(drop)
+    }
+
     /// Commits; an error means that nothing was changed.
     pub(super) async fn commit(self) -> Result<()> {
-        Ok(self.inner.commit().await?)
+        let Self { inner, counted } = self;
+        let done = inner.commit().await;
+        drop(counted);
+        Ok(done?)
     }
 }
