@@ -52,10 +52,10 @@ impl<T> Default for Kept<T> {
 
 impl<T> Kept<T> {
     /// The answer that is kept, or what `make` reads when that one is not good any more.
-    pub(super) async fn get(
+    pub(super) async fn get<F: Future<Output = Result<T>>>(
         &self,
         context: &Context,
-        make: impl Future<Output = Result<T>>,
+        make: impl FnOnce() -> F,
     ) -> Result<Arc<T>> {
         if let Some(value) = self.good_for(Basis::now(context).await?) {
             return Ok(value);
@@ -67,7 +67,8 @@ impl<T> Kept<T> {
             return Ok(value);
         }
         let asked = Instant::now();
-        let value = Arc::new(make.await?);
+        // Reading takes much more room than finding what is kept, which is what happens most.
+        let value = Arc::new(Box::pin(make()).await?);
         *self.lock() = Some((basis, asked, Arc::clone(&value)));
         Ok(value)
     }

@@ -55,7 +55,7 @@ impl UnifiedModelDownloadManager {
             let kept = self
                 .kept
                 .queue
-                .get(&self.context, self.queue_view(None, limit));
+                .get(&self.context, || self.queue_view(None, limit));
             let view = kept.await?;
             return Ok(self.shown_queue(&view, &*self.overview().await?, live.as_ref()));
         }
@@ -65,7 +65,7 @@ impl UnifiedModelDownloadManager {
 
     /// The numbers of the queue.
     pub(super) async fn overview(&self) -> Result<std::sync::Arc<Overview>> {
-        let read = async {
+        let read = || async {
             let store = &self.context.store;
             let paused = store.settings().await?.paused;
             let counts = store.queue_counts().await?;

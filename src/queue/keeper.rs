@@ -1,5 +1,6 @@
 //! What the transfer engine asks of the queue: locks, parts, checkpoints, final names; all of it fenced.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::fetch::blocking;
 use super::reporter;
-use super::run::{Run, Stop};
+use super::run::{Run, Stop, store_failure};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
 use crate::domain::{Failure, FileRow, RangeSet, RepoId};
 use crate::store::FileCheckpoint;
@@ -95,17 +96,12 @@ impl FileKeeper {
             Found::Locked => Ok(Opening::Later),
             Found::Present => {
                 let keys: Vec<i64> = kept.rows.iter().map(|row| row.key).collect();
-                let (started, now) = (
-                    self.run.context.clock.monotonic(),
-                    self.run.context.clock.now(),
-                );
-                let marked = self
-                    .run
-                    .context
-                    .store
-                    .mark_present(self.run.claim, &keys, now)
-                    .await;
-                self.run.renewed(started, marked).map_err(failure)?;
+                let context = &self.run.context;
+                let marked = self.run.write(|| {
+                    let now = context.clock.now();
+                    context.store.mark_present(self.run.claim, &keys, now)
+                });
+                marked.await.map_err(failure)?;
                 self.arrived(kept);
                 Ok(Opening::Present)
             }
@@ -150,7 +146,7 @@ impl FileKeeper {
                 })
             })
             .collect();
-        reporter::beat(&self.run, &checkpoints)
+        reporter::checkpoint(&self.run, &checkpoints)
             .await
             .map_err(failure)
     }
@@ -183,17 +179,14 @@ impl FileKeeper {
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
-        let (started, now) = (
-            self.run.context.clock.monotonic(),
-            self.run.context.clock.now(),
-        );
-        let done = self
-            .run
-            .context
-            .store
-            .publish_files(self.run.claim, keys, now, rename)
-            .await;
-        self.run.renewed(started, done).map_err(failure)?;
+        let context = &self.run.context;
+        let done = self.run.write(|| {
+            let (keys, now) = (keys.clone(), context.clock.now());
+            context
+                .store
+                .publish_files(self.run.claim, keys, now, rename.clone())
+        });
+        done.await.map_err(failure)?;
         for &index in &indexes {
             let kept = &self.files[index];
             *kept.slot() = None;
@@ -203,6 +196,42 @@ impl FileKeeper {
                 .fetch_add(kept.rows.len() as u64, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Removes the parts of this run that no row can go on with: nothing of them was saved, and the next attempt
+    /// would begin another one beside them. Asked when the engine has ended; the blobs' locks are still held.
+    pub(super) async fn drop_useless(&self) -> Result<(), Failure> {
+        let opened: Vec<PartName> = self
+            .files
+            .iter()
+            .filter_map(|kept| kept.slot().as_ref().map(|open| open.part.clone()))
+            .collect();
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .run
+            .context
+            .store
+            .files_of_job(self.run.claim.job_key)
+            .await
+            .map_err(|error| store_failure(&error))?;
+        let useful: HashSet<String> = rows
+            .into_iter()
+            .filter(|row| !row.ranges.is_empty())
+            .filter_map(|row| row.part_name)
+            .collect();
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let trust = Arc::clone(&self.run.trust);
+        let dropped = blocking(move || {
+            let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));
+            // A successor may have taken up what is ours no longer.
+            useless
+                .take_while(|_| trust.holds())
+                .map(|part| cache.delete_part(&repo, part).map(drop))
+                .collect::<Result<(), CacheError>>()
+        });
+        dropped.await?.map_err(|error| error.failure())
     }
 
     /// Counts a blob that someone else brought in.

@@ -70,6 +70,7 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
         .decide(failure, run.job.retries, progressed, jitter())
     {
         Decision::Fail => {
+            let failure = &failure.clone().with_next_step();
             tracing::warn!(job.id = %run.job.id, model.id = %run.model.id(), code = %failure.code, %failure, "The job failed.");
             if run.job.kind == JobKind::Verify && !run.job.repair {
                 if !store.fail_verify(claim, failure, now).await? {

@@ -30,7 +30,7 @@ pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
     run.enter(Phase::Verifying).await?;
     let findings = compare::compare(run, repo_id, &plan.commit, &plan.rows, true).await?;
     // A short comparison ends before the first regular report.
-    reporter::beat(run, &[]).await?;
+    reporter::checkpoint(run, &[]).await?;
     if findings.is_clean() {
         return finish(run, repo_id, revision, plan, false).await;
     }

@@ -15,6 +15,7 @@ mod files;
 mod finish;
 mod group;
 mod guard;
+mod holder;
 mod jobs;
 mod lease;
 mod models;

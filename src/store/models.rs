@@ -10,7 +10,7 @@ use super::convert::{count_opt, json, keys, ms, signed, signed_opt};
 use super::rows::{all, select_models};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness};
+use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness, RepoId};
 
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,11 +187,18 @@ impl Store {
             same_files,
         ))
         .await?;
-        if !same_files {
-            // The plans of the old selection prove nothing about the new one.
+        if repository(&before.spec.origin) != repository(&model.origin) {
             tx.exec(sqlx::query!(
                 "DELETE FROM files WHERE model_key = ?1",
                 before.key
+            ))
+            .await?;
+        } else if !same_files {
+            // The plans of the old selection prove nothing about the new one; a file that was found wrong stays wrong.
+            tx.exec(sqlx::query!(
+                "UPDATE files SET plan = NULL, updated_at_ms = ?2 WHERE model_key = ?1",
+                before.key,
+                now
             ))
             .await?;
         }
@@ -381,6 +388,14 @@ async fn insert_model(tx: &mut Tx, model: &NewModel, now: DateTime<Utc>) -> Resu
         .await?
         .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
     Ok((stored, added == 1))
+}
+
+/// Whose files the rows of a model speak of: none for a model that the app brings itself.
+fn repository(origin: &Origin) -> Option<&RepoId> {
+    match origin {
+        Origin::Hub { repo_id, .. } => Some(repo_id),
+        Origin::Handler { .. } => None,
+    }
 }
 
 async fn by_id(tx: &mut Tx, id: &ModelId) -> Result<Option<Model>> {

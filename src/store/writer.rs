@@ -5,6 +5,7 @@
 //! to its end, and these types offer no other way. Each write is counted before its caller hears of it, so that
 //! nobody in this process takes an older answer for a new one.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,13 +13,14 @@ use sqlx::Transaction;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
 
-use super::Result;
 use super::reader::Question;
+use super::{Result, StoreError, holder};
 
 /// The pool of the one writing connection.
 #[derive(Debug)]
 pub(super) struct Writer {
     pool: SqlitePool,
+    path: PathBuf,
     writes: Arc<AtomicU64>,
 }
 
@@ -33,9 +35,10 @@ impl Drop for Counted {
 }
 
 impl Writer {
-    pub(super) fn new(pool: SqlitePool) -> Self {
+    pub(super) fn new(pool: SqlitePool, path: &Path) -> Self {
         Self {
             pool,
+            path: path.to_owned(),
             writes: Arc::default(),
         }
     }
@@ -52,22 +55,42 @@ impl Writer {
     /// Runs one statement and commits it; answers how many rows it changed.
     pub(super) async fn exec(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64> {
         let _counted = self.counted();
-        Ok(query.execute(&self.pool).await?.rows_affected())
+        let done = query.execute(&self.pool).await;
+        self.told(done.map(|done| done.rows_affected()))
     }
 
     /// Runs one statement that returns at most one row, to its end, and commits it.
     pub(super) async fn returning<Q: Question>(&self, question: Q) -> Result<Option<Q::Row>> {
-        let mut connection = self.pool.acquire().await?;
-        let _counted = self.counted();
-        Ok(question.all(&mut connection).await?.pop())
+        let rows = async {
+            let mut connection = self.pool.acquire().await?;
+            let _counted = self.counted();
+            question.all(&mut connection).await
+        };
+        Ok(self.told(rows.await)?.pop())
     }
 
     /// Takes the write lock for a few statements.
     pub(super) async fn begin(&self) -> Result<Tx> {
-        Ok(Tx {
-            inner: self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            counted: self.counted(),
-        })
+        let inner = self.told(self.pool.begin_with("BEGIN IMMEDIATE").await)?;
+        let counted = self.counted();
+        Ok(Tx { inner, counted })
+    }
+
+    /// Names in the log who keeps the write lock when that was the reason.
+    fn told<T>(&self, outcome: std::result::Result<T, sqlx::Error>) -> Result<T> {
+        let outcome = outcome.map_err(StoreError::from);
+        if matches!(outcome, Err(StoreError::Busy)) {
+            match holder::of_write_lock(&self.path) {
+                Some(holder) => tracing::warn!(
+                    holder.pid,
+                    holder.name,
+                    holder.stopped,
+                    "Another process keeps the database's write lock."
+                ),
+                None => tracing::warn!("The database's write lock is kept for too long."),
+            }
+        }
+        outcome
     }
 
     pub(super) async fn close(&self) {
