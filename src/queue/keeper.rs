@@ -228,8 +228,7 @@ impl FileKeeper {
             // A successor may have taken up what is ours no longer.
             useless
                 .take_while(|_| trust.holds())
-                .map(|part| cache.delete_part(&repo, part).map(drop))
-                .collect::<Result<(), CacheError>>()
+                .try_for_each(|part| cache.delete_part(&repo, part).map(drop))
         });
         dropped.await?.map_err(|error| error.failure())
     }

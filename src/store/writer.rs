@@ -80,14 +80,15 @@ impl Writer {
     fn told<T>(&self, outcome: std::result::Result<T, sqlx::Error>) -> Result<T> {
         let outcome = outcome.map_err(StoreError::from);
         if matches!(outcome, Err(StoreError::Busy)) {
-            match holder::of_write_lock(&self.path) {
-                Some(holder) => tracing::warn!(
+            if let Some(holder) = holder::of_write_lock(&self.path) {
+                tracing::warn!(
                     holder.pid,
                     holder.name,
                     holder.stopped,
                     "Another process keeps the database's write lock."
-                ),
-                None => tracing::warn!("The database's write lock is kept for too long."),
+                );
+            } else {
+                tracing::warn!("The database's write lock is kept for too long.");
             }
         }
         outcome

@@ -182,7 +182,7 @@ async fn claim_and_status_use_their_indexes() {
         ),
         ("WHERE j.job_id = ?1", "sqlite_autoindex_jobs_1", false),
         ("AS \"open!: i64\" FROM files", "files_by_job", false),
-        ("SET job_key = NULL WHERE job_key", "files_by_job", false),
+        ("SET job_key = NULL WHERE job_key", "files_by_path", false),
         (
             "WHERE f.job_key = ?1 ORDER BY f.path",
             "files_by_path",
