@@ -163,6 +163,9 @@ pub struct Failure {
     /// How long the server asked to wait. Not stored: the due time is.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Whether a request that carried no token was refused. Not stored.
+    #[serde(skip)]
+    pub anonymous: bool,
 }
 
 impl Failure {
@@ -173,6 +176,7 @@ impl Failure {
             message: message.into(),
             remedy: None,
             retry_after: None,
+            anonymous: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -28,6 +28,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
+    /// Whether the part's name outlives a power cut. A row may name it only then.
+    durable: bool,
     /// None when a hung worker, from which the lease was taken, still has it.
     _lock: Option<BlobLock>,
 }
@@ -56,6 +58,8 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
+    /// Whether the folders above the blobs are durable.
+    rooted: Arc<AtomicBool>,
 }
 
 /// What was found under the lock of a blob.
@@ -68,6 +72,7 @@ enum Found {
         file: File,
         have: RangeSet,
         replaces: Option<PartName>,
+        durable: bool,
     },
 }
 
@@ -77,6 +82,7 @@ impl FileKeeper {
             run,
             repo_id,
             files,
+            rooted: Arc::default(),
         }
     }
 
@@ -111,8 +117,13 @@ impl FileKeeper {
                 file,
                 have,
                 replaces,
+                durable,
             } => {
-                *kept.slot() = Some(OpenPart { part, _lock: lock });
+                *kept.slot() = Some(OpenPart {
+                    part,
+                    durable,
+                    _lock: lock,
+                });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
                     self.save(vec![(index, have.clone())]).await?;
@@ -130,6 +141,8 @@ impl FileKeeper {
     }
 
     async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
+        self.make_durable(files.iter().map(|(index, _)| *index))
+            .await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
             .flat_map(|(index, ranges)| {
@@ -151,6 +164,30 @@ impl FileKeeper {
             .map_err(failure)
     }
 
+    /// Makes the names of these parts outlive a power cut, with one sync for all that are new.
+    ///
+    /// Not at their birth: a small file is whole before a row ever names its part.
+    async fn make_durable(&self, indexes: impl Iterator<Item = usize>) -> Result<(), Failure> {
+        let is_new = |open: &OpenPart| !open.durable;
+        let fresh: Vec<usize> = indexes
+            .filter(|index| self.files[*index].slot().as_ref().is_some_and(is_new))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let rooted = Arc::clone(&self.rooted);
+        blocking(move || sync_names(&cache, &repo, &rooted))
+            .await?
+            .map_err(|error| error.failure())?;
+        for index in fresh {
+            if let Some(open) = self.files[index].slot().as_mut() {
+                open.durable = true;
+            }
+        }
+        Ok(())
+    }
+
     async fn publish(&self, indexes: Vec<usize>) -> Result<(), Failure> {
         let keys: Vec<i64> = indexes
             .iter()
@@ -162,10 +199,11 @@ impl FileKeeper {
             let file = kept.first().file.clone();
             parts.extend(kept.slot().as_ref().map(|open| (open.part.clone(), file)));
         }
-        let (cache, repo, trust) = (
+        let (cache, repo, trust, rooted) = (
             Arc::clone(&self.run.context.cache),
             self.repo_id.clone(),
             Arc::clone(&self.run.trust),
+            Arc::clone(&self.rooted),
         );
         let rename = move || {
             if !trust.holds() {
@@ -175,7 +213,7 @@ impl FileKeeper {
                 for (part, file) in &parts {
                     cache.publish_blob(&repo, part, &file.digest, file.size)?;
                 }
-                cache.sync_blobs(&repo)
+                sync_names(&cache, &repo, &rooted)
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
@@ -278,6 +316,7 @@ fn find(
                     file,
                     have,
                     replaces: None,
+                    durable: true,
                 });
             }
         } else {
@@ -289,6 +328,7 @@ fn find(
                     file,
                     have,
                     replaces: Some(former),
+                    durable: false,
                 });
             }
         }
@@ -300,7 +340,18 @@ fn find(
         file,
         have: RangeSet::new(),
         replaces: None,
+        durable: false,
     })
+}
+
+/// Makes the names of parts and blobs durable, the first time with the folders above them.
+fn sync_names(cache: &Cache, repo: &RepoId, rooted: &AtomicBool) -> Result<(), CacheError> {
+    if rooted.load(Ordering::Acquire) {
+        return cache.sync_blobs(repo);
+    }
+    cache.sync_blobs_up(repo)?;
+    rooted.store(true, Ordering::Release);
+    Ok(())
 }
 
 fn failure(stop: Stop) -> Failure {

@@ -94,6 +94,7 @@ async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
         files_done: numbers.files_done,
         rate: numbers.rate,
         current_file: numbers.current_file,
+        phase: numbers.phase,
         last_byte_at: numbers.last_byte_at,
     };
     let signal = context
