@@ -10,7 +10,7 @@ use super::run::{Run, Stop};
 use super::source::HubSource;
 use crate::cache::CacheError;
 use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId};
-use crate::transfer::{FileTask, TransferError};
+use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
 pub(crate) async fn what_is_missing(
@@ -111,8 +111,19 @@ pub(crate) async fn fetch(
     let outcome = run
         .context
         .engine
-        .run(tasks, keeper, progress, run.halt.token().clone())
+        .run(
+            tasks,
+            Arc::clone(&keeper) as Arc<dyn Keeper>,
+            progress,
+            run.halt.token().clone(),
+        )
         .await;
+    if let Err(TransferError::Failed(failure)) = &outcome
+        && failure.code != FailureCode::LeaseLost
+        && let Err(failure) = keeper.drop_useless().await
+    {
+        tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
+    }
     match outcome {
         Ok(()) => drop_useless_parts(run, repo_id, plan).await,
         Err(TransferError::Cancelled | TransferError::Fenced) => Err(Stop::Halted),

@@ -56,7 +56,7 @@ impl Store {
         let watch = pool(1, 1, read).await.map_err(wrap)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                writer: Writer::new(writer),
+                writer: Writer::new(writer, &path),
                 reader: Reader::new(reader),
                 watch: Reader::new(watch),
                 tasks: TaskTracker::new(),

@@ -9,6 +9,8 @@
 mod api;
 mod cache_cli;
 mod cli;
+mod faulthub;
+mod faults;
 mod floors;
 mod hostile;
 mod lock;
