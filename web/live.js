@@ -97,7 +97,8 @@ function stream() {
       connect();
       return;
     }
-    if (!data.status || !data.job_id) return;
+    if (data.kind === 'cleared') state.jobs.delete(data.job_id);
+    if (!data.status || !data.job_id || data.kind === 'cleared') return;
     if (data.status.job_id === data.job_id) take(fromStatus(data.status));
     state.jobEvent = { id: data.job_id, seq: data.seq };
     heard(data.job_id);
