@@ -37,8 +37,10 @@ impl Cache {
         let file = no_follow(&mut options)
             .open(&path)
             .map_err(|error| CacheError::io("create", &path, error))?;
+        failpoint!("part-created");
         // After a power cut a recorded checkpoint must find the name again.
         sync_dir(&dir)?;
+        failpoint!("part-named");
         Ok(file)
     }
 

@@ -69,6 +69,7 @@ impl Cache {
         }
         file.sync_all()
             .map_err(|error| CacheError::io("sync", &from, error))?;
+        failpoint!("blob-synced");
         if let Some(lying) = entry(&to)?.filter(fs::Metadata::is_dir) {
             return Err(CacheError::Foreign {
                 path: to,
@@ -77,7 +78,10 @@ impl Cache {
             });
         }
         match rename_to_free_name(&from, &to) {
-            Ok(()) => Ok(Published::Placed),
+            Ok(()) => {
+                failpoint!("blob-renamed");
+                Ok(Published::Placed)
+            }
             // Somebody was faster: what lies there stays if it is good, and goes if it is damaged.
             Err(Errno::EXIST) if self.find_blob(repo, digest, size) => {
                 remove(&from)?;
@@ -105,7 +109,9 @@ impl Cache {
 
     /// Makes the names of published blobs durable; once per batch.
     pub(crate) fn sync_blobs(&self, repo: &RepoId) -> Result<()> {
-        sync_dir(&self.blobs_dir(repo))
+        sync_dir(&self.blobs_dir(repo))?;
+        failpoint!("blobs-synced");
+        Ok(())
     }
 
     /// Shows `files` in the snapshot of `commit`; their blobs must be there. Repeating it changes nothing.
@@ -145,7 +151,9 @@ impl Cache {
             *left -= 1;
             self.point(repo, &at, file, *left > 0)?;
         }
-        self.sync_up(folders.iter().map(PathBuf::as_path))
+        self.sync_up(folders.iter().map(PathBuf::as_path))?;
+        failpoint!("links-synced");
+        Ok(())
     }
 
     /// Makes one entry of a snapshot; `shared` when another entry will need the blob after this one.
@@ -190,7 +198,10 @@ impl Cache {
             }
             Err(error) => return Err(CacheError::io("link", temporary, error)),
         }
-        rename(&temporary, at)
+        failpoint!("link-temporary");
+        rename(&temporary, at)?;
+        failpoint!("link-made");
+        Ok(())
     }
 
     /// Records which commit a branch or tag is; a full commit needs no record.
@@ -221,7 +232,10 @@ impl Cache {
             return Ok(());
         }
         self.replace_file(repo, &path, commit.as_str().as_bytes())?;
-        self.sync_up([folder.as_path()])
+        failpoint!("ref-renamed");
+        self.sync_up([folder.as_path()])?;
+        failpoint!("ref-synced");
+        Ok(())
     }
 
     /// Puts a whole new file in the place of `path`.
@@ -229,6 +243,7 @@ impl Cache {
         self.ensure_dir(&self.blobs_dir(repo))?;
         let temporary = self.temporary_path(repo);
         write_new(&temporary, content)?;
+        failpoint!("temporary-written");
         rename(&temporary, path)
     }
 }

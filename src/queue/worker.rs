@@ -64,6 +64,7 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
         run.enter(Phase::Downloading).await?;
         fetch::fetch(run, repo_id, &plan, missing).await?;
     }
+    failpoint!("job-fetched");
     run.enter(Phase::Publishing).await?;
     publish::publish(run, repo_id, revision, &plan).await
 }

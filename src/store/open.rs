@@ -269,7 +269,9 @@ async fn migrate_on(connection: &mut SqliteConnection, path: &Path) -> Result<()
             "a row of table `{table}` refers to one that is gone"
         )));
     }
+    failpoint!("migrated-before-commit");
     tx.commit().await?;
+    failpoint!("migrated");
     assert_durable(connection, path).await
 }
 

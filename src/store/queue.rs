@@ -43,7 +43,9 @@ impl Store {
     ) -> Result<(Job, bool)> {
         let mut tx = self.writer().begin().await?;
         let asked = insert_job(&mut tx, model_key, priority, now).await?;
+        failpoint!("start-before-commit");
         tx.commit().await?;
+        failpoint!("start-committed");
         Ok(asked)
     }
 
