@@ -1,0 +1,1 @@
+//! Group E, concurrency: several clients, processes and Python beside us.

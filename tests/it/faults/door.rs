@@ -1,0 +1,1 @@
+//! Group F and G, the HTTP door: bad input, foreign sites, slow and many clients.

@@ -1,0 +1,8 @@
+//! What the cases share: the line that each writes, and the invariants that hold after every one.
+
+mod case;
+mod health;
+mod invariants;
+mod ledger;
+
+pub(super) use self::{case::Case, health::Health, invariants::Invariants, ledger::Ledger};

@@ -1,0 +1,14 @@
+//! Faults, one test per case of the catalogue: the real binary, a hub that lies on command, and the invariants after it.
+//!
+//! A case is named by its group and number (`a04_…`), writes one line of the conformance table, and is checked
+//! against everything in [`kit::Invariants`]. `scripts/conformance` runs them and prints the table.
+
+mod concurrency;
+mod crash;
+mod door;
+mod kit;
+mod network;
+mod power;
+mod secrets;
+mod server;
+mod storage;

@@ -1,0 +1,1 @@
+//! Group C, power loss: only what was synced is left.

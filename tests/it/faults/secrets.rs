@@ -1,0 +1,1 @@
+//! Group G, secrets: canaries everywhere, every error forced, nothing found.

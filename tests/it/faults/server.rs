@@ -1,0 +1,1 @@
+//! Group B, the server: ranges, versions, lengths, redirects, statuses and listings that are not what they should be.

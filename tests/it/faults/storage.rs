@@ -1,0 +1,1 @@
+//! Group D, storage: full, read-only, vanished and damaged places.
