@@ -243,7 +243,7 @@ impl Cache {
         self.ensure_dir(&self.blobs_dir(repo))?;
         let temporary = self.temporary_path(repo);
         write_new(&temporary, content)?;
-        failpoint!("temporary-written");
+        failpoint!("ref-written");
         rename(&temporary, path)
     }
 }
