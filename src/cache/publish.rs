@@ -124,6 +124,7 @@ impl Cache {
         files: &[PlannedFile],
     ) -> Result<()> {
         refuse_overlaps(files)?;
+        let _naming = self.begin_naming(repo)?;
         // Everything is looked at before the first name appears: a snapshot is shown whole or not at all.
         for file in files {
             if !self.find_file(repo, commit, file) {
@@ -231,6 +232,7 @@ impl Cache {
         if same {
             return Ok(());
         }
+        let _naming = self.begin_naming(repo)?;
         self.replace_file(repo, &path, commit.as_str().as_bytes())?;
         failpoint!("ref-renamed");
         self.sync_up([folder.as_path()])?;
