@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::halt::Cause;
 use super::retry::Decision;
 use super::run::{Ended, Run, Stop};
-use crate::domain::{Failure, FailureCode, JobKind};
+use crate::domain::{Failure, JobKind};
 use crate::store::StoreError;
 
 /// Pause between tries to write the outcome while the database refuses.
@@ -26,7 +26,8 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
     let mut tries = 0;
     loop {
         tries += 1;
-        match write(run, failure.as_ref()).await {
+        let store = &run.context.store;
+        match store.with_reserve(|| write(run, failure.as_ref())).await {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
@@ -54,10 +55,11 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
             Some(Cause::Paused | Cause::Stopping) => {
                 store.release(claim, now).await?;
             }
+            // A write was refused because the trust had run out, as after a sleep, and a beat has renewed it since:
+            // nobody else has worked meanwhile, so the job only takes its place again.
             None => {
-                let failure =
-                    Failure::new(FailureCode::Internal, "the job stopped without a cause");
-                store.fail(claim, &failure, now).await?;
+                tracing::warn!(job.id = %run.job.id, "The lease was in doubt; the job goes back into the queue.");
+                store.release(claim, now).await?;
             }
         }
         return Ok(Ended::Settled);

@@ -40,6 +40,7 @@ pub(crate) async fn run_once(context: &Context) -> Result<(), Failure> {
         .checkpoint_wal()
         .await
         .map_err(|error| store_failure(&error))?;
+    context.store.refill_reserve().await;
     let named = context
         .store
         .all_parts()

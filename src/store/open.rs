@@ -18,6 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio_util::task::TaskTracker;
 
 use super::reader::Reader;
+use super::reserve::Reserve;
 use super::writer::Writer;
 use super::{Inner, Result, Store, StoreError};
 
@@ -54,15 +55,18 @@ impl Store {
             .pragma("query_only", "ON");
         let reader = pool(READERS, 1, read.clone()).await.map_err(wrap)?;
         let watch = pool(1, 1, read).await.map_err(wrap)?;
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(Inner {
+                reserve: Reserve::beside(&path),
                 writer: Writer::new(writer),
                 reader: Reader::new(reader),
                 watch: Reader::new(watch),
                 tasks: TaskTracker::new(),
                 path,
             }),
-        })
+        };
+        store.refill_reserve().await;
+        Ok(store)
     }
 }
 
@@ -142,6 +146,7 @@ fn make_private(path: &Path) -> io::Result<()> {
             format!("the folder `{}` does not exist", folder.display()),
         ));
     }
+    refuse_emptied(path)?;
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -168,6 +173,29 @@ fn make_private(path: &Path) -> io::Result<()> {
                 _ => {}
             }
         }
+    }
+    Ok(())
+}
+
+/// Refuses a file that was cut to nothing, or is gone while its WAL is not: SQLite would throw the WAL away and begin anew.
+fn refuse_emptied(path: &Path) -> io::Result<()> {
+    let length = |suffix: &str| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        fs::metadata(beside).ok().map(|facts| facts.len())
+    };
+    let file = length("");
+    // The lock is made by the first worker, long after the tables.
+    let was_used = length("-wal").is_some_and(|length| length > 0)
+        || file.is_some() && length(".lock").is_some();
+    if file.unwrap_or(0) == 0 && was_used {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "it is empty or gone, but it was in use: put it back from a copy, or move `{0}-wal` and `{0}.lock` away to begin anew",
+                path.display()
+            ),
+        ));
     }
     Ok(())
 }
