@@ -10,7 +10,7 @@ use super::run::{Run, Stop};
 use super::source::HubSource;
 use crate::cache::CacheError;
 use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId};
-use crate::transfer::{FileTask, TransferError};
+use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
 pub(crate) async fn what_is_missing(
@@ -111,8 +111,18 @@ pub(crate) async fn fetch(
     let outcome = run
         .context
         .engine
-        .run(tasks, keeper, progress, run.halt.token().clone())
+        .run(
+            tasks,
+            Arc::clone(&keeper) as Arc<dyn Keeper>,
+            progress,
+            run.halt.token().clone(),
+        )
         .await;
+    if outcome.is_err()
+        && let Err(failure) = keeper.drop_unrecorded().await
+    {
+        tracing::debug!(%failure, "A part without a row stays until the housework.");
+    }
     match outcome {
         Ok(()) => drop_useless_parts(run, repo_id, plan).await,
         Err(TransferError::Cancelled | TransferError::Fenced) => Err(Stop::Halted),
@@ -182,6 +192,18 @@ async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Resu
     })
     .await?;
     let (needed, space) = looked.map_err(|error: CacheError| error.failure())?;
+    // A part and a link for each, and some folders.
+    let inodes = 2 * missing.len() as u64 + 8;
+    if let Some(free) = space.inodes.filter(|free| *free < inodes) {
+        let message = format!(
+            "not enough free inodes for `{}`: {inodes} are needed, {free} are free",
+            run.model.id(),
+        );
+        let remedy = "remove files that are not needed; the download goes on by itself";
+        return Err(Failure::new(FailureCode::DiskFull, message)
+            .with_remedy(remedy)
+            .into());
+    }
     let floor = run.context.options.disk_floor;
     if needed.saturating_add(floor) > space.bytes {
         let message = format!(
@@ -206,5 +228,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
             FailureCode::Internal,
             format!("a file system task broke: {error}"),
         )
+        .with_remedy(Failure::REPORT)
     })
 }

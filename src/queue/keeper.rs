@@ -27,6 +27,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
+    /// Whether a row names it; until then nobody would find it again.
+    recorded: bool,
     /// None when a hung worker, from which the lease was taken, still has it.
     _lock: Option<BlobLock>,
 }
@@ -116,7 +118,11 @@ impl FileKeeper {
                 have,
                 replaces,
             } => {
-                *kept.slot() = Some(OpenPart { part, _lock: lock });
+                *kept.slot() = Some(OpenPart {
+                    recorded: kept.first().part_name.as_deref() == Some(part.as_str()),
+                    part,
+                    _lock: lock,
+                });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
                     self.save(vec![(index, have.clone())]).await?;
@@ -133,7 +139,28 @@ impl FileKeeper {
         }
     }
 
+    /// Deletes the parts that this attempt made and no row names: nothing else would ever go on with them.
+    pub(crate) async fn drop_unrecorded(&self) -> Result<(), Failure> {
+        if !self.run.trust.holds() {
+            return Ok(());
+        }
+        let parts = self.files.iter().filter_map(|kept| {
+            let open = kept.slot();
+            let open = open.as_ref().filter(|open| !open.recorded)?;
+            Some(open.part.clone())
+        });
+        let parts: Vec<PartName> = parts.collect();
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let dropped = blocking(move || {
+            parts
+                .iter()
+                .try_for_each(|part| cache.delete_part(&repo, part).map(drop))
+        });
+        dropped.await?.map_err(|error| error.failure())
+    }
+
     async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
+        let indexes: Vec<usize> = files.iter().map(|(index, _)| *index).collect();
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
             .flat_map(|(index, ranges)| {
@@ -152,7 +179,13 @@ impl FileKeeper {
             .collect();
         reporter::beat(&self.run, &checkpoints)
             .await
-            .map_err(failure)
+            .map_err(failure)?;
+        for index in indexes {
+            if let Some(open) = self.files[index].slot().as_mut() {
+                open.recorded = true;
+            }
+        }
+        Ok(())
     }
 
     async fn publish(&self, indexes: Vec<usize>) -> Result<(), Failure> {
