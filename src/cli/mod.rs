@@ -92,7 +92,11 @@ fn execute(cli: Cli, output: Output) -> Result<Exit, CliError> {
     }
     let environment = Environment::capture();
     #[cfg(feature = "testing")]
-    crate::failpoint::arm(environment.lookup("MODELHAUL_FAILPOINTS").unwrap_or_default());
+    crate::failpoint::arm(
+        environment
+            .lookup("MODELHAUL_FAILPOINTS")
+            .unwrap_or_default(),
+    );
     let config = Config::load(&cli.flags(), &environment)?;
     let audience = match cli.command {
         Command::Serve(_) => Audience::Service,

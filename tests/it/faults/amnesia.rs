@@ -78,7 +78,8 @@ fn spawn(at: &Path, disk: &Arc<Mutex<Disk>>) -> std::io::Result<fuser::Backgroun
 }
 
 fn hold(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
-    disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    disk.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,10 +206,12 @@ impl Disk {
     }
 
     fn attr(&mut self, number: INodeNo) -> Result<FileAttr, Errno> {
-        let linked = self.nodes.values().any(|node| match &node.now {
-            Content::Folder(names) => names.values().any(|named| *named == number.0),
-            _ => false,
+        let folders = self.nodes.values().filter_map(|node| match &node.now {
+            Content::Folder(names) => Some(names),
+            _ => None,
         });
+        let names = folders.flat_map(BTreeMap::values);
+        let links = names.filter(|named| **named == number.0).count();
         let node = self.node(number)?;
         let (kind, size) = match &node.now {
             Content::File(bytes) => (FileType::RegularFile, bytes.len() as u64),
@@ -225,7 +228,11 @@ impl Disk {
             crtime: node.changed,
             kind,
             perm: node.mode,
-            nlink: u32::from(linked || number.0 == 1),
+            nlink: if number.0 == 1 {
+                1
+            } else {
+                u32::try_from(links).unwrap()
+            },
             uid: node.owner.0,
             gid: node.owner.1,
             rdev: 0,
@@ -399,6 +406,17 @@ impl Filesystem for Door {
     fn symlink(&self, req: &Request, parent: INodeNo, name: &OsStr, to: &Path, reply: ReplyEntry) {
         let node = Node::new(Content::Link(to.to_owned()), 0o777, (req.uid(), req.gid()));
         self.entry(|disk| disk.add(parent, name, node), reply);
+    }
+
+    fn link(&self, _: &Request, ino: INodeNo, to: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let linked = |disk: &mut Disk| {
+            if disk.find(to, name).is_ok() {
+                return Err(Errno::EEXIST);
+            }
+            disk.folder(to)?.insert(name.to_owned(), ino.0);
+            Ok(ino)
+        };
+        self.entry(linked, reply);
     }
 
     fn rename(

@@ -30,7 +30,10 @@ struct Done {
 #[test]
 #[ignore = "takes two minutes, or MODELHAUL_CHAOS_SECONDS"]
 fn c54c_chaos() {
-    let case = Case::open("54c", "3 processes on one database: SIGKILL, SIGSTOP, SIGCONT, `DELETE FROM lease`, new jobs");
+    let case = Case::open(
+        "54c",
+        "3 processes on one database: SIGKILL, SIGSTOP, SIGCONT, `DELETE FROM lease`, new jobs",
+    );
     let length = duration();
     let specs: Vec<RepoSpec> = (0..400)
         .map(|n| one_big(&format!("me/model-{n:03}"), 2 * MIB + n))
@@ -42,7 +45,8 @@ fn c54c_chaos() {
     let mut dice = Dice::new();
     let mut ledger = Ledger::default();
     let mut done = Done::default();
-    let mut processes: Vec<(Service, bool)> = (0..PROCESSES).map(|_| (sandbox.serve(), false)).collect();
+    let mut processes: Vec<(Service, bool)> =
+        (0..PROCESSES).map(|_| (sandbox.serve(), false)).collect();
     let until = Instant::now() + length;
     while Instant::now() < until {
         let victim = usize::try_from(dice.below(PROCESSES as u64)).unwrap();
@@ -62,7 +66,10 @@ fn c54c_chaos() {
             4 | 5 => wake(&mut processes),
             6 => {
                 // A process that was frozen in a transaction may keep the lock; a person would try again.
-                done.thefts += u32::from(db.try_execute_soon("DELETE FROM lease").is_ok_and(|rows| rows > 0));
+                done.thefts += u32::from(
+                    db.try_execute_soon("DELETE FROM lease")
+                        .is_ok_and(|rows| rows > 0),
+                );
             }
             _ => {
                 let Some((service, _)) = processes.iter().find(|(_, frozen)| !frozen) else {
@@ -71,9 +78,19 @@ fn c54c_chaos() {
                 };
                 let id = format!("me/model-{:03}", done.starts % 400);
                 // With the write lock frozen, this is refused after a while; what is accepted counts.
-                let added = service.http().try_request("POST", "/api/v1/models", &[], Some(&registration(&id)));
+                let added = service.http().try_request(
+                    "POST",
+                    "/api/v1/models",
+                    &[],
+                    Some(&registration(&id)),
+                );
                 if added.is_ok_and(|reply| reply.status == 201 || reply.status == 200)
-                    && let Ok(reply) = service.http().try_request("POST", &format!("/api/model-download/{id}/start"), &[], None)
+                    && let Ok(reply) = service.http().try_request(
+                        "POST",
+                        &format!("/api/model-download/{id}/start"),
+                        &[],
+                        None,
+                    )
                 {
                     ledger.note(&id, &reply);
                     done.starts += 1;
@@ -85,9 +102,12 @@ fn c54c_chaos() {
     wake(&mut processes);
     let open = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')";
     hub.tune(|settings| settings.rate_total = 0);
-    wait_for(Duration::from_mins(10), "all jobs end", || holds(db.value(open) == 0));
+    wait_for(Duration::from_mins(10), "all jobs end", || {
+        holds(db.value(open) == 0)
+    });
     ledger.check(&sandbox);
-    let bad = db.rows("SELECT job_id, state, error_code, error FROM jobs WHERE state <> 'completed'");
+    let bad =
+        db.rows("SELECT job_id, state, error_code, error FROM jobs WHERE state <> 'completed'");
     assert!(bad.is_empty(), "{bad:#?}");
     for sql in [
         "SELECT count(*) FROM attempts WHERE ended_at_ms IS NULL",
@@ -99,11 +119,17 @@ fn c54c_chaos() {
         assert_eq!(db.value(sql), 0, "{sql}");
     }
     let (last, _) = &processes[0];
-    wait_for(LONG, "the idle service is well", || holds(last.http().get("/readyz").status == 200));
+    wait_for(LONG, "the idle service is well", || {
+        holds(last.http().get("/readyz").status == 200)
+    });
     invariants.check(&sandbox, Some(last));
     case.pass(format_args!(
         "{} s: {} kills, {} freezes, {} leases deleted, {} jobs; none lost, doubled or failed",
-        length.as_secs(), done.kills, done.freezes, done.thefts, ledger.len()
+        length.as_secs(),
+        done.kills,
+        done.freezes,
+        done.thefts,
+        ledger.len()
     ));
 }
 

@@ -45,7 +45,10 @@ fn finished(sandbox: &Sandbox) -> BTreeSet<String> {
 /// No request after `since` asked for bytes of a file whose blob was there.
 #[track_caller]
 fn assert_kept(hub: &PracticeHub, spec: &RepoSpec, since: u64, there: &BTreeSet<String>) {
-    let done = spec.files().iter().filter(|file| there.contains(file.etag()));
+    let done = spec
+        .files()
+        .iter()
+        .filter(|file| there.contains(file.etag()));
     let done: BTreeSet<String> = done.map(|file| format!("{ID}/{}", file.path)).collect();
     for record in hub.requests() {
         let object = record.object.clone().unwrap_or_default();
@@ -77,7 +80,10 @@ fn dies_at(number: &'static str, point: &'static str, nth: u64) {
     let db = sandbox.db();
     db.assert_sound();
     let jobs = db.value("SELECT count(*) FROM jobs").as_u64().unwrap();
-    assert!(jobs == 1 || !accepted && jobs == 0, "{jobs} jobs, accepted: {accepted}");
+    assert!(
+        jobs == 1 || !accepted && jobs == 0,
+        "{jobs} jobs, accepted: {accepted}"
+    );
     sandbox.set_env(POINTS, "");
     let service = sandbox.serve();
     if jobs == 0 {
@@ -103,7 +109,11 @@ fn whole(sandbox: &Sandbox, hub: &PracticeHub, spec: &RepoSpec) {
     let commit = hub.head(spec.id(), "main").unwrap();
     sandbox.assert_snapshot(spec, &commit);
     assert_eq!(sandbox.cached_ref(spec.id(), "main"), Some(commit));
-    let names: BTreeSet<String> = spec.files().iter().map(|file| file.etag().to_owned()).collect();
+    let names: BTreeSet<String> = spec
+        .files()
+        .iter()
+        .map(|file| file.etag().to_owned())
+        .collect();
     let blobs: BTreeSet<String> = sandbox.blobs(spec.id()).into_iter().collect();
     assert_eq!(blobs, names, "no orphan, nothing missing");
     let open = "SELECT count(*) FROM files WHERE state <> 'done' OR part_name IS NOT NULL";
@@ -149,14 +159,21 @@ dies_at! {
 
 #[test]
 fn c59_a_kill_while_the_tables_are_made() {
-    let case = Case::open("59", "SIGKILL before and after the commit that makes or changes the tables");
+    let case = Case::open(
+        "59",
+        "SIGKILL before and after the commit that makes or changes the tables",
+    );
     for point in ["migrated-before-commit", "migrated"] {
         let sandbox = Sandbox::new().env(POINTS, &format!("{point}=kill"));
         let ran = sandbox.run(&["queue"]);
         assert_eq!(ran.code, None, "{ran:#?}");
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'jobs'";
         let there = sandbox.db().value(tables);
-        assert_eq!(there, u64::from(point == "migrated"), "old or new, never between");
+        assert_eq!(
+            there,
+            u64::from(point == "migrated"),
+            "old or new, never between"
+        );
         let mut sandbox = sandbox;
         sandbox.set_env(POINTS, "");
         sandbox.run(&["queue"]).ok();
@@ -168,7 +185,10 @@ fn c59_a_kill_while_the_tables_are_made() {
 /// A job that breaks fails alone, and what others hold is not poisoned by it.
 #[test]
 fn c60_a_job_that_panics_fails_alone() {
-    let case = Case::open("60", "a panic in a step, a write, a checkpoint, a publication; another job behind it");
+    let case = Case::open(
+        "60",
+        "a panic in a step, a write, a checkpoint, a publication; another job behind it",
+    );
     for point in [
         "job-fetched",
         "part-written",
@@ -177,10 +197,14 @@ fn c60_a_job_that_panics_fails_alone() {
         "files-before-commit",
         "done-before-commit",
     ] {
-        let (broken, other) = (spec(ID), RepoSpec::new("me/other").generated("x.bin", 3 * MIB));
-        let hub = hub(0, [broken.clone(), other.clone()]);
+        let (broken, other) = (
+            spec(ID),
+            RepoSpec::new("me/other").generated("x.bin", 3 * MIB),
+        );
+        let hub = hub(8 * MIB, [broken.clone(), other.clone()]);
         let mut sandbox = Sandbox::with(&hub);
-        let invariants = Invariants::watch(&sandbox);
+        configure(&mut sandbox, "checkpoint_interval = \"50ms\"\n");
+        let invariants = Invariants::watch(&sandbox).allow("modelhaul.toml");
         sandbox.set_env(POINTS, &format!("{point}=panic@1"));
         let service = sandbox.serve();
         begin(&service, ID);
@@ -188,7 +212,10 @@ fn c60_a_job_that_panics_fails_alone() {
         service.wait_completed(other.id());
         let status = service.wait_status(ID, "failed", |status| status["state"] == "failed");
         let code = status["error"]["code"].as_str().unwrap().to_owned();
-        assert!(["internal", "storage"].contains(&code.as_str()), "{point}: {status:#}");
+        assert!(
+            ["internal", "storage"].contains(&code.as_str()),
+            "{point}: {status:#}"
+        );
         assert_eq!(service.http().get("/healthz").status, 200);
         service.start(ID).ok();
         service.wait_completed(ID);
@@ -202,7 +229,10 @@ fn c60_a_job_that_panics_fails_alone() {
 #[test]
 fn c69_a_crash_loop_uses_up_no_try() {
     const LIVES: u64 = 20;
-    let case = Case::open("69", "the service dies right after each claim, 20 times in a row");
+    let case = Case::open(
+        "69",
+        "the service dies right after each claim, 20 times in a row",
+    );
     let spec = spec(ID);
     let hub = hub(0, [spec.clone()]);
     let mut sandbox = Sandbox::with(&hub);
@@ -216,14 +246,20 @@ fn c69_a_crash_loop_uses_up_no_try() {
     for _ in 0..LIVES {
         // It may die before it can say where it listens.
         let mut child = sandbox.modelhaul(&["serve", "--listen", "127.0.0.1:0"]);
-        let child = child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let child = child
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
         let mut child = child.spawn().unwrap();
         let ended = wait_for(LONG, "it dies", || child.try_wait().unwrap());
         assert_eq!(ended.code(), None, "{ended}");
     }
     let db = sandbox.db();
     let job = &db.rows("SELECT state, attempt, retries, error_code FROM jobs")[0];
-    assert_eq!((&job["attempt"], &job["retries"]), (&LIVES.into(), &0.into()), "{job}");
+    assert_eq!(
+        (&job["attempt"], &job["retries"]),
+        (&LIVES.into(), &0.into()),
+        "{job}"
+    );
     assert_eq!(job["error_code"], Value::Null);
     sandbox.set_env(POINTS, "");
     let service = sandbox.serve();
@@ -231,12 +267,17 @@ fn c69_a_crash_loop_uses_up_no_try() {
     whole(&sandbox, &hub, &spec);
     invariants.check(&sandbox, Some(&service));
     service.stop();
-    case.pass(format_args!("{LIVES} attempts lost, no retry used, then completed"));
+    case.pass(format_args!(
+        "{LIVES} attempts lost, no retry used, then completed"
+    ));
 }
 
 #[test]
 fn c68_a_peer_that_is_killed_lets_go_of_its_lock() {
-    let case = Case::open("68", "another program holds the lock of a blob and is killed");
+    let case = Case::open(
+        "68",
+        "another program holds the lock of a blob and is killed",
+    );
     let spec = RepoSpec::new(ID).generated("big.bin", 2 * MIB);
     let hub = hub(0, [spec.clone()]);
     let sandbox = Sandbox::with(&hub);
@@ -245,7 +286,8 @@ fn c68_a_peer_that_is_killed_lets_go_of_its_lock() {
     let folder = sandbox.cache().join(".locks/models--me--model");
     std::fs::create_dir_all(&folder).unwrap();
     let mut peer = sandbox.command("/usr/bin/flock");
-    peer.arg(folder.join(name)).args(["sh", "-c", "echo held; exec sleep 600"]);
+    peer.arg(folder.join(name))
+        .args(["sh", "-c", "echo held; exec sleep 600"]);
     let Ok(mut peer) = peer.stdout(std::process::Stdio::piped()).spawn() else {
         return Case::left_out("68", "another program holds the lock", "no flock program");
     };
@@ -258,10 +300,15 @@ fn c68_a_peer_that_is_killed_lets_go_of_its_lock() {
     service.wait_status(ID, "it waits for the lock", |status| {
         status["state"] == "waiting" || status["phase"] == "downloading"
     });
-    assert_eq!(hub.bytes_sent("me/model/big.bin"), 0, "the lock is honoured");
+    assert_eq!(
+        hub.bytes_sent("me/model/big.bin"),
+        0,
+        "the lock is honoured"
+    );
     // The lock lives in the shell's child, which took the shell's place.
     let asked = std::time::Instant::now();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", peer.id())).unwrap();
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", peer.id())).unwrap();
     for child in children.split_whitespace() {
         let pid = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::KILL).unwrap();

@@ -66,7 +66,9 @@ fn lost_at(point: &str, nth: u64, cut: Cut) -> Result<(), String> {
     let hub = hub(8 * MIB, [spec.clone()]);
     let mut sandbox = Sandbox::with(&hub);
     let mut disk = on_forgetful_disk(&mut sandbox)?;
-    let invariants = Invariants::watch(&sandbox).allow("disk/").allow("modelhaul.toml");
+    let invariants = Invariants::watch(&sandbox)
+        .allow("disk/")
+        .allow("modelhaul.toml");
     sandbox.set_env(POINTS, &format!("{point}=kill@{nth}"));
     let mut service = sandbox.serve();
     let registered = service.register(&registration(ID));
@@ -82,7 +84,11 @@ fn lost_at(point: &str, nth: u64, cut: Cut) -> Result<(), String> {
     let what = format!("{point} {nth} {cut:?}");
     let db = sandbox.db();
     db.assert_sound();
-    assert_eq!(db.value("SELECT count(*) FROM models"), 1, "{what}: a registration is gone");
+    assert_eq!(
+        db.value("SELECT count(*) FROM models"),
+        1,
+        "{what}: a registration is gone"
+    );
     let jobs = db.value("SELECT count(*) FROM jobs");
     assert!(jobs == 1 || !accepted, "{what}: an accepted job is gone");
     invariants.check(&sandbox, None);
@@ -117,7 +123,9 @@ fn all_lost(number: &'static str, done: &'static str, cuts: &[Cut]) {
             times += 1;
         }
     }
-    case.pass(format_args!("{times} cuts: no accepted row, no synced range and no finished file lost; all completed"));
+    case.pass(format_args!(
+        "{times} cuts: no accepted row, no synced range and no finished file lost; all completed"
+    ));
 }
 
 #[test]
@@ -162,7 +170,10 @@ fn c62_a_disk_that_lies_is_noticed() {
     disk.power_cut(Cut::Strict);
     let service = sandbox.serve();
     let shown = service.http().get(&format!("/api/v1/models/{ID}"));
-    assert_eq!(shown.status, 404, "the emulation would not notice a missing sync");
+    assert_eq!(
+        shown.status, 404,
+        "the emulation would not notice a missing sync"
+    );
     service.stop();
     case.pass("the registration is gone, so the emulation sees a missing sync");
 }
