@@ -4,11 +4,15 @@
 
 use crate::domain::{Failure, FailureCode};
 use crate::manager::ManagerError;
+use crate::store::StoreError;
 
 use super::problem::{Code, Problem};
 
 /// Seconds after which a caller may knock again at a service that stops.
 pub(crate) const RETRY_AFTER_SHUTDOWN: u64 = 5;
+
+/// Seconds after which a transaction of another process has most likely ended.
+const RETRY_AFTER_BUSY: u64 = 2;
 
 /// Status and title of a failure that an engine reports.
 const fn shape(code: FailureCode) -> (u16, &'static str) {
@@ -93,6 +97,11 @@ impl From<ManagerError> for Problem {
                 Self::new(Code::ShuttingDown, detail).with_retry_after(RETRY_AFTER_SHUTDOWN)
             }
             ManagerError::Store(cause) => {
+                if let Some(StoreError::Busy) = cause.downcast_ref() {
+                    return Self::new(Code::StoreUnavailable, cause.to_string())
+                        .with_remedy("try again soon; the service's log names that process")
+                        .with_retry_after(RETRY_AFTER_BUSY);
+                }
                 tracing::error!(%cause, "The database cannot be used.");
                 Self::new(
                     Code::StoreUnavailable,

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::handlers::Handlers;
 use super::live::Live;
+use super::past::Past;
 use super::retry::RetryPolicy;
 use crate::cache::Cache;
 use crate::catalog::Catalog;
@@ -56,6 +57,7 @@ pub(crate) struct Context {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
+    pub(crate) past: Past,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
     pub(crate) changed: Notify,
 }
@@ -73,6 +75,7 @@ impl Context {
             limiter: engines.limiter,
             handlers: Handlers::default(),
             live: Live::default(),
+            past: Past::default(),
             changed: Notify::new(),
         }
     }

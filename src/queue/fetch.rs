@@ -118,10 +118,11 @@ pub(crate) async fn fetch(
             run.halt.token().clone(),
         )
         .await;
-    if outcome.is_err()
-        && let Err(failure) = keeper.drop_unrecorded().await
+    if let Err(TransferError::Failed(failure)) = &outcome
+        && failure.code != FailureCode::LeaseLost
+        && let Err(failure) = keeper.drop_useless().await
     {
-        tracing::debug!(%failure, "A part without a row stays until the housework.");
+        tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
     }
     match outcome {
         Ok(()) => drop_useless_parts(run, repo_id, plan).await,

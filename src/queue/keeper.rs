@@ -1,8 +1,9 @@
 //! What the transfer engine asks of the queue: locks, parts, checkpoints, final names; all of it fenced.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
@@ -10,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::fetch::blocking;
 use super::reporter;
-use super::run::{Run, Stop};
+use super::run::{Run, Stop, store_failure};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
 use crate::domain::{Failure, FileRow, RangeSet, RepoId};
 use crate::store::FileCheckpoint;
@@ -27,8 +28,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
-    /// Whether a row names it; until then nobody would find it again.
-    recorded: bool,
+    /// Whether the part's name outlives a power cut. A row may name it only then.
+    durable: bool,
     /// None when a hung worker, from which the lease was taken, still has it.
     _lock: Option<BlobLock>,
 }
@@ -57,6 +58,8 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
+    /// Whether the folders above the blobs are durable.
+    rooted: Arc<AtomicBool>,
 }
 
 /// What was found under the lock of a blob.
@@ -69,6 +72,7 @@ enum Found {
         file: File,
         have: RangeSet,
         replaces: Option<PartName>,
+        durable: bool,
     },
 }
 
@@ -78,6 +82,7 @@ impl FileKeeper {
             run,
             repo_id,
             files,
+            rooted: Arc::default(),
         }
     }
 
@@ -97,17 +102,12 @@ impl FileKeeper {
             Found::Locked => Ok(Opening::Later),
             Found::Present => {
                 let keys: Vec<i64> = kept.rows.iter().map(|row| row.key).collect();
-                let (started, now) = (
-                    self.run.context.clock.monotonic(),
-                    self.run.context.clock.now(),
-                );
-                let marked = self
-                    .run
-                    .context
-                    .store
-                    .mark_present(self.run.claim, &keys, now)
-                    .await;
-                self.run.renewed(started, marked).map_err(failure)?;
+                let context = &self.run.context;
+                let marked = self.run.write(|| {
+                    let now = context.clock.now();
+                    context.store.mark_present(self.run.claim, &keys, now)
+                });
+                marked.await.map_err(failure)?;
                 self.arrived(kept);
                 Ok(Opening::Present)
             }
@@ -117,10 +117,11 @@ impl FileKeeper {
                 file,
                 have,
                 replaces,
+                durable,
             } => {
                 *kept.slot() = Some(OpenPart {
-                    recorded: kept.first().part_name.as_deref() == Some(part.as_str()),
                     part,
+                    durable,
                     _lock: lock,
                 });
                 if let Some(old) = replaces {
@@ -139,28 +140,9 @@ impl FileKeeper {
         }
     }
 
-    /// Deletes the parts that this attempt made and no row names: nothing else would ever go on with them.
-    pub(crate) async fn drop_unrecorded(&self) -> Result<(), Failure> {
-        if !self.run.trust.holds() {
-            return Ok(());
-        }
-        let parts = self.files.iter().filter_map(|kept| {
-            let open = kept.slot();
-            let open = open.as_ref().filter(|open| !open.recorded)?;
-            Some(open.part.clone())
-        });
-        let parts: Vec<PartName> = parts.collect();
-        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
-        let dropped = blocking(move || {
-            parts
-                .iter()
-                .try_for_each(|part| cache.delete_part(&repo, part).map(drop))
-        });
-        dropped.await?.map_err(|error| error.failure())
-    }
-
     async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
-        let indexes: Vec<usize> = files.iter().map(|(index, _)| *index).collect();
+        self.make_durable(files.iter().map(|(index, _)| *index))
+            .await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
             .flat_map(|(index, ranges)| {
@@ -177,12 +159,31 @@ impl FileKeeper {
                 })
             })
             .collect();
-        reporter::beat(&self.run, &checkpoints)
+        reporter::checkpoint(&self.run, &checkpoints)
             .await
-            .map_err(failure)?;
-        for index in indexes {
+            .map_err(failure)
+    }
+
+    /// Makes the names of these parts outlive a power cut, with one sync for all that are new.
+    ///
+    /// Not at their birth: a small file is whole before a row ever names its part.
+    async fn make_durable(&self, indexes: impl Iterator<Item = usize>) -> Result<(), Failure> {
+        let is_new = |open: &OpenPart| !open.durable;
+        let fresh: Vec<usize> = indexes
+            .filter(|index| self.files[*index].slot().as_ref().is_some_and(is_new))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let rooted = Arc::clone(&self.rooted);
+        blocking(move || sync_names(&cache, &repo, &rooted))
+            .await?
+            .map_err(|error| error.failure())?;
+        failpoint!("part-named");
+        for index in fresh {
             if let Some(open) = self.files[index].slot().as_mut() {
-                open.recorded = true;
+                open.durable = true;
             }
         }
         Ok(())
@@ -199,10 +200,11 @@ impl FileKeeper {
             let file = kept.first().file.clone();
             parts.extend(kept.slot().as_ref().map(|open| (open.part.clone(), file)));
         }
-        let (cache, repo, trust) = (
+        let (cache, repo, trust, rooted) = (
             Arc::clone(&self.run.context.cache),
             self.repo_id.clone(),
             Arc::clone(&self.run.trust),
+            Arc::clone(&self.rooted),
         );
         let rename = move || {
             if !trust.holds() {
@@ -212,21 +214,18 @@ impl FileKeeper {
                 for (part, file) in &parts {
                     cache.publish_blob(&repo, part, &file.digest, file.size)?;
                 }
-                cache.sync_blobs(&repo)
+                sync_names(&cache, &repo, &rooted)
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
-        let (started, now) = (
-            self.run.context.clock.monotonic(),
-            self.run.context.clock.now(),
-        );
-        let done = self
-            .run
-            .context
-            .store
-            .publish_files(self.run.claim, keys, now, rename)
-            .await;
-        self.run.renewed(started, done).map_err(failure)?;
+        let context = &self.run.context;
+        let done = self.run.write(|| {
+            let (keys, now) = (keys.clone(), context.clock.now());
+            context
+                .store
+                .publish_files(self.run.claim, keys, now, rename.clone())
+        });
+        done.await.map_err(failure)?;
         for &index in &indexes {
             let kept = &self.files[index];
             *kept.slot() = None;
@@ -236,6 +235,42 @@ impl FileKeeper {
                 .fetch_add(kept.rows.len() as u64, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Removes the parts of this run that no row can go on with: nothing of them was saved, and the next attempt
+    /// would begin another one beside them. Asked when the engine has ended; the blobs' locks are still held.
+    pub(super) async fn drop_useless(&self) -> Result<(), Failure> {
+        let opened: Vec<PartName> = self
+            .files
+            .iter()
+            .filter_map(|kept| kept.slot().as_ref().map(|open| open.part.clone()))
+            .collect();
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .run
+            .context
+            .store
+            .files_of_job(self.run.claim.job_key)
+            .await
+            .map_err(|error| store_failure(&error))?;
+        let useful: HashSet<String> = rows
+            .into_iter()
+            .filter(|row| !row.ranges.is_empty())
+            .filter_map(|row| row.part_name)
+            .collect();
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let trust = Arc::clone(&self.run.trust);
+        let dropped = blocking(move || {
+            let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));
+            // A successor may have taken up what is ours no longer.
+            useless
+                .take_while(|_| trust.holds())
+                .map(|part| cache.delete_part(&repo, part).map(drop))
+                .collect::<Result<(), CacheError>>()
+        });
+        dropped.await?.map_err(|error| error.failure())
     }
 
     /// Counts a blob that someone else brought in.
@@ -283,6 +318,7 @@ fn find(
                     file,
                     have,
                     replaces: None,
+                    durable: true,
                 });
             }
         } else {
@@ -294,6 +330,7 @@ fn find(
                     file,
                     have,
                     replaces: Some(former),
+                    durable: false,
                 });
             }
         }
@@ -305,7 +342,18 @@ fn find(
         file,
         have: RangeSet::new(),
         replaces: None,
+        durable: false,
     })
+}
+
+/// Makes the names of parts and blobs durable, the first time with the folders above them.
+fn sync_names(cache: &Cache, repo: &RepoId, rooted: &AtomicBool) -> Result<(), CacheError> {
+    if rooted.load(Ordering::Acquire) {
+        return cache.sync_blobs(repo);
+    }
+    cache.sync_blobs_up(repo)?;
+    rooted.store(true, Ordering::Release);
+    Ok(())
 }
 
 fn failure(stop: Stop) -> Failure {

@@ -19,6 +19,8 @@ use crate::store::{Store, StoreError};
 
 /// A holder stops trusting its lease this long before a standby may take it; a short lease has a shorter margin.
 const TRUST_MARGIN: Duration = Duration::from_secs(1);
+/// How long the sight of the row is trusted while it cannot be written.
+const SIGHT: Duration = Duration::from_secs(2);
 /// Beats that fit into the lease's time, so that one late beat does not cost the lease.
 const BEATS: u32 = 5;
 
@@ -73,7 +75,16 @@ impl Trust {
 
     /// Notes a good renewal that was begun at `started` on the monotonic clock.
     pub(crate) fn renewed(&self, started: Duration) {
-        let until = started + self.ttl.saturating_sub(TRUST_MARGIN.min(self.ttl / 4));
+        self.extend(started + self.ttl.saturating_sub(TRUST_MARGIN.min(self.ttl / 4)));
+    }
+
+    /// Notes that the row was read, and names this holder, at `started`. That proves less than a renewal, as a standby
+    /// that waits for the same write lock may be quicker, so it lasts for a short time only.
+    pub(crate) fn seen(&self, started: Duration) {
+        self.extend(started + SIGHT.min(self.ttl / 4));
+    }
+
+    fn extend(&self, until: Duration) {
         self.until_ms.fetch_max(
             u64::try_from(until.as_millis()).unwrap_or(u64::MAX),
             Ordering::AcqRel,

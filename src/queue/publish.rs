@@ -47,11 +47,7 @@ pub(crate) async fn publish(
         };
         published().map_err(|error| io::Error::other(error.failure()))
     };
-    let started = run.context.clock.monotonic();
-    let done = run
-        .context
-        .store
-        .complete(run.claim, readiness, now, links)
-        .await;
-    run.renewed(started, done)
+    let store = &run.context.store;
+    run.write(|| store.complete(run.claim, readiness.clone(), now, links.clone()))
+        .await
 }

@@ -2,6 +2,7 @@
 //!
 //! The beat is a write of the worker itself, fenced like all others; a worker that cannot write loses its trust.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::halt::Cause;
 use super::lease::Lease;
 use super::run::{Run, Stop};
-use crate::domain::{JobState, Phase};
+use crate::domain::{FailureCode, JobState, Phase};
 use crate::store::{FileCheckpoint, ProgressUpdate, StoreError};
 
 /// How often the numbers are written, unless the lease is so short that it must be renewed more often.
@@ -17,12 +18,40 @@ const BEAT: Duration = Duration::from_secs(1);
 /// How often the row is read for a cancel or a pause that another process asked for.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Beats until it is dropped.
+/// Beats and looks until it is dropped; a beat that has to wait does not keep it from looking.
 pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
+    let blocked = AtomicBool::new(false);
+    tokio::join!(beats(run, lease, &blocked), looks(run, stop, &blocked));
+}
+
+/// Writes the numbers again and again; says in `blocked` while another process keeps it from writing.
+async fn beats(run: &Run, lease: &Lease, blocked: &AtomicBool) {
     let context = &run.context;
-    let every = run.trust.beat_every(BEAT);
-    let mut beaten = context.clock.monotonic();
-    let mut ticks = tokio::time::interval(LOOK);
+    let mut ticks = tokio::time::interval(run.trust.beat_every(BEAT));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first one comes at once, and there is nothing to say yet.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        obey_limit(run).await;
+        verifying(run).await;
+        blocked.store(true, Ordering::Release);
+        let beaten = beat(run).await;
+        let busy = matches!(&beaten, Err(Stop::Failed(failure)) if failure.code == FailureCode::CacheLocked);
+        blocked.store(busy, Ordering::Release);
+        if let Err(Stop::Failed(failure)) = beaten {
+            tracing::warn!(job.id = %run.job.id, %failure, "The progress of the job cannot be written.");
+        }
+        if let Err(error) = lease.take_lock(&context.store).await {
+            tracing::debug!(%error, "The lock was taken, but the row does not say so yet.");
+        }
+    }
+}
+
+/// Reads again and again what others want of the job, and ends it when the lease is not trusted any more.
+async fn looks(run: &Run, stop: &CancellationToken, blocked: &AtomicBool) {
+    let context = &run.context;
+    let mut ticks = tokio::time::interval(LOOK.min(run.trust.beat_every(BEAT)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let changed = context.changed.notified();
@@ -31,29 +60,27 @@ pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
             _ = ticks.tick() => {}
             () = changed => {}
         }
-        look(run).await;
-        let now = context.clock.monotonic();
-        if now.saturating_sub(beaten) >= every {
-            beaten = now;
-            obey_limit(run).await;
-            verifying(run).await;
-            if let Err(Stop::Failed(failure)) = beat(run, &[]).await {
-                tracing::warn!(job.id = %run.job.id, %failure, "The progress of the job cannot be written.");
-            }
-            if let Err(error) = lease.take_lock(&context.store).await {
-                tracing::debug!(%error, "The lock was taken, but the row does not say so yet.");
-            }
-        }
+        look(run, blocked).await;
         if !run.trust.holds() {
             run.halt.stop(Cause::Fenced);
         }
     }
 }
 
-/// Writes the numbers, and what was synced of each file; hands back nothing but the wishes it obeys.
-pub(crate) async fn beat(run: &Run, files: &[FileCheckpoint]) -> Result<(), Stop> {
+/// Writes the numbers once.
+async fn beat(run: &Run) -> Result<(), Stop> {
+    let started = run.context.clock.monotonic();
+    run.renewed(started, report(run, &[]).await)
+}
+
+/// Writes the numbers, and what was synced of each file.
+pub(crate) async fn checkpoint(run: &Run, files: &[FileCheckpoint]) -> Result<(), Stop> {
+    run.write(|| report(run, files)).await
+}
+
+/// One write of the numbers; the wishes that it brings back are obeyed.
+async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
     let context = &run.context;
-    let started = context.clock.monotonic();
     let numbers = run.live.numbers(context.clock.as_ref());
     let update = ProgressUpdate {
         bytes_done: numbers.bytes_done,
@@ -61,23 +88,28 @@ pub(crate) async fn beat(run: &Run, files: &[FileCheckpoint]) -> Result<(), Stop
         files_done: numbers.files_done,
         rate: numbers.rate,
         current_file: numbers.current_file,
+        phase: numbers.phase,
         last_byte_at: numbers.last_byte_at,
     };
     let signal = context
         .store
         .progress(run.claim, &update, files, context.clock.now())
-        .await;
-    let signal = run.renewed(started, signal)?;
+        .await?;
     obey(run, signal.cancel, signal.pause);
     Ok(())
 }
 
-/// Reads what others want of the job.
-async fn look(run: &Run) {
+/// Reads what others want of the job. While nobody else lets this process write, the row is the proof of the lease:
+/// a standby would have had to write too.
+async fn look(run: &Run, blocked: &AtomicBool) {
+    let started = run.context.clock.monotonic();
     match run.context.store.job(run.job.id).await {
         Ok(Some(job))
             if job.state == JobState::Running && job.lease_token == run.job.lease_token =>
         {
+            if blocked.load(Ordering::Acquire) {
+                run.trust.seen(started);
+            }
             obey(run, job.cancel_requested, job.paused);
         }
         Ok(_) => {

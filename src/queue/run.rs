@@ -52,16 +52,36 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Tells the readers in this process what the job does now; the table learns it with the next report.
+    ///
+    /// For steps that are over in a moment: a commit of its own would take longer than they do.
+    pub(crate) fn show(&self, phase: Phase) {
+        self.live.set_phase(phase);
+    }
+
     /// Tells the table and the readers what the job does now.
     pub(crate) async fn enter(&self, phase: Phase) -> Result<(), Stop> {
         self.live.set_phase(phase);
-        let started = self.context.clock.monotonic();
-        let done = self
-            .context
-            .store
-            .set_phase(self.claim, phase, self.context.clock.now())
-            .await;
-        self.renewed(started, done)
+        let (store, clock) = (&self.context.store, &self.context.clock);
+        self.write(|| store.set_phase(self.claim, phase, clock.now()))
+            .await
+    }
+
+    /// Makes a fenced write. While another process keeps the database's write lock it is made again: as long as the
+    /// lease is trusted, waiting loses nothing, and giving up would end a transfer that goes on well.
+    pub(crate) async fn write<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            let started = self.context.clock.monotonic();
+            match attempt().await {
+                Err(StoreError::Busy) if self.trust.holds() && self.halt.cause().is_none() => {
+                    tracing::debug!(job.id = %self.job.id, "A write is made again.");
+                }
+                outcome => return self.renewed(started, outcome),
+            }
+        }
     }
 
     /// Notes the outcome of a fenced write: a good one renews the trust, a refused one ends everything.
@@ -128,8 +148,10 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
             FailureCode::Internal
         }
         StoreError::DiskFull => FailureCode::DiskFull,
+        // Somebody else's transaction: it ends, and the job goes on.
+        StoreError::Busy => FailureCode::CacheLocked,
         StoreError::Fenced => FailureCode::LeaseLost,
-        StoreError::Busy | StoreError::Database(_) => FailureCode::StorageUnavailable,
+        StoreError::Database(_) => FailureCode::StorageUnavailable,
         _ => FailureCode::Storage,
     };
     let failure = Failure::new(code, error.to_string());

@@ -51,6 +51,8 @@ pub(crate) struct ProgressUpdate {
     pub(crate) current_file: Option<String>,
     /// When the last byte came; none keeps what is stored.
     pub(crate) last_byte_at: Option<DateTime<Utc>>,
+    /// What the worker does now; none keeps what is stored.
+    pub(crate) phase: Option<Phase>,
 }
 
 /// What people asked for since the last report.
@@ -72,12 +74,13 @@ macro_rules! report {
         let files = signed($update.files_done, "the number of files")?;
         let rate = signed($update.rate, "the speed")?;
         let last_byte = $update.last_byte_at.map(ms);
+        let phase = $update.phase.map(|phase| phase.as_str());
         sqlx::query!(
             r#"UPDATE jobs SET bytes_done = max(bytes_done, min(?4, coalesce(bytes_total, ?4))),
                       bytes_reused = min(?5, max(bytes_done, min(?4, coalesce(bytes_total, ?4)))),
                       files_done = max(files_done, min(?6, coalesce(files_total, ?6))),
                       rate = ?7, current_file = ?8, last_byte_at_ms = coalesce(?9, last_byte_at_ms),
-                      progress_at_ms = ?10, updated_at_ms = ?10
+                      phase = coalesce(?11, phase), progress_at_ms = ?10, updated_at_ms = ?10
                 WHERE job_key = ?1 AND state = 'running' AND lease_token = ?2 AND attempt = ?3
             RETURNING (cancel_requested_ms IS NOT NULL) AS "cancel!: bool",
                       (paused OR (SELECT s.paused FROM settings s)) AS "pause!: bool""#,
@@ -91,6 +94,7 @@ macro_rules! report {
             $update.current_file,
             last_byte,
             now,
+            phase,
         )
     }};
 }

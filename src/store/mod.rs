@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod finish;
 mod guard;
+mod holder;
 mod jobs;
 mod lease;
 mod models;

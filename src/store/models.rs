@@ -8,7 +8,7 @@ use super::convert::{json, ms, signed, signed_opt};
 use super::rows::{all, select_models};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness};
+use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness, RepoId};
 
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,11 +173,18 @@ impl Store {
             same_files,
         ))
         .await?;
-        if !same_files {
-            // The plans of the old selection prove nothing about the new one.
+        if repository(&before.spec.origin) != repository(&model.origin) {
             tx.exec(sqlx::query!(
                 "DELETE FROM files WHERE model_key = ?1",
                 before.key
+            ))
+            .await?;
+        } else if !same_files {
+            // The plans of the old selection prove nothing about the new one; a file that was found wrong stays wrong.
+            tx.exec(sqlx::query!(
+                "UPDATE files SET plan = NULL, updated_at_ms = ?2 WHERE model_key = ?1",
+                before.key,
+                now
             ))
             .await?;
         }
@@ -332,6 +339,14 @@ impl<'a> ReadyColumns<'a> {
             verified: readiness.is_some_and(|ready| ready.verified),
             since: readiness.map(|ready| ms(ready.since)),
         })
+    }
+}
+
+/// Whose files the rows of a model speak of: none for a model that the app brings itself.
+fn repository(origin: &Origin) -> Option<&RepoId> {
+    match origin {
+        Origin::Hub { repo_id, .. } => Some(repo_id),
+        Origin::Handler { .. } => None,
     }
 }
 

@@ -58,7 +58,7 @@ impl Store {
         let store = Self {
             inner: Arc::new(Inner {
                 reserve: Reserve::beside(&path),
-                writer: Writer::new(writer),
+                writer: Writer::new(writer, &path),
                 reader: Reader::new(reader),
                 watch: Reader::new(watch),
                 tasks: TaskTracker::new(),

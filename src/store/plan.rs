@@ -113,12 +113,21 @@ pub(super) async fn write_plan(
 ) -> Result<Vec<FileRow>> {
     let commit = plan.commit.as_str();
     write_rows(tx, job_key, commit, plan.files, Some(plan.selection), now).await?;
-    // Rows of an earlier plan would be taken for files that this one needs.
+    let now = ms(now);
+    // Rows of an earlier plan would be taken for files that this one needs; what was found wrong stays known.
     tx.exec(sqlx::query!(
         "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
-            AND job_key IS NOT ?1",
+            AND job_key IS NOT ?1 AND corrupt = 0",
         job_key,
         commit
+    ))
+    .await?;
+    tx.exec(sqlx::query!(
+        "UPDATE files SET plan = NULL, job_key = NULL, updated_at_ms = ?3
+          WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2 AND job_key IS NOT ?1",
+        job_key,
+        commit,
+        now
     ))
     .await?;
     tx.exec(sqlx::query!(

@@ -121,12 +121,14 @@ fn failure(code: &str, message: Option<String>, remedy: Option<String>) -> Failu
             message,
             remedy,
             retry_after: None,
+            anonymous: false,
         },
         Err(_) => Failure {
             code: FailureCode::Internal,
             message: format!("{code}: {message}"),
             remedy,
             retry_after: None,
+            anonymous: false,
         },
     }
 }

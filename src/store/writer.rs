@@ -4,40 +4,66 @@
 //! reset's error is dropped: on a full disk such a write says "done" and is not. So a write that returns rows is read
 //! to its end, and these types offer no other way.
 
+use std::path::{Path, PathBuf};
+
 use sqlx::Transaction;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqlitePool};
 
-use super::Result;
 use super::reader::Question;
+use super::{Result, StoreError, holder};
 
 /// The pool of the one writing connection.
 #[derive(Debug)]
 pub(super) struct Writer {
     pool: SqlitePool,
+    path: PathBuf,
 }
 
 impl Writer {
-    pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool }
+    pub(super) fn new(pool: SqlitePool, path: &Path) -> Self {
+        Self {
+            pool,
+            path: path.to_owned(),
+        }
     }
 
     /// Runs one statement and commits it; answers how many rows it changed.
     pub(super) async fn exec(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64> {
-        Ok(query.execute(&self.pool).await?.rows_affected())
+        let done = query.execute(&self.pool).await;
+        self.told(done.map(|done| done.rows_affected()))
     }
 
     /// Runs one statement that returns at most one row, to its end, and commits it.
     pub(super) async fn returning<Q: Question>(&self, question: Q) -> Result<Option<Q::Row>> {
-        let mut connection = self.pool.acquire().await?;
-        Ok(question.all(&mut connection).await?.pop())
+        let rows = async {
+            let mut connection = self.pool.acquire().await?;
+            question.all(&mut connection).await
+        };
+        Ok(self.told(rows.await)?.pop())
     }
 
     /// Takes the write lock for a few statements.
     pub(super) async fn begin(&self) -> Result<Tx> {
-        Ok(Tx {
-            inner: self.pool.begin_with("BEGIN IMMEDIATE").await?,
-        })
+        let inner = self.told(self.pool.begin_with("BEGIN IMMEDIATE").await)?;
+        Ok(Tx { inner })
+    }
+
+    /// Names in the log who keeps the write lock when that was the reason.
+    fn told<T>(&self, outcome: std::result::Result<T, sqlx::Error>) -> Result<T> {
+        let outcome = outcome.map_err(StoreError::from);
+        if matches!(outcome, Err(StoreError::Busy)) {
+            match holder::of_write_lock(&self.path) {
+                Some(holder) => tracing::warn!(
+                    holder.pid,
+                    holder.name,
+                    holder.stopped,
+                    "Another process keeps the database's write lock."
+                ),
+                None => tracing::warn!("The database's write lock is kept for too long."),
+            }
+        }
+        outcome
     }
 
     pub(super) async fn close(&self) {

@@ -21,6 +21,11 @@ use crate::domain::Failure;
 /// Bytes after which a hash step lets other files have a turn.
 const HASH_TURN: u64 = 64 << 20;
 
+/// A sync of at most so many bytes waits for the journal of the file system more than for its data.
+const SMALL: u64 = 1 << 20;
+/// Such syncs at once.
+const SMALL_SYNCS: usize = 16;
+
 /// The whole content of a part was hashed, or could not be read.
 #[derive(Debug)]
 pub(super) struct Hashed {
@@ -36,6 +41,8 @@ pub(super) struct Disk {
     progress: Arc<Progress>,
     tracker: TaskTracker,
     io: Arc<Semaphore>,
+    /// For syncs of small parts: they wait for the journal, and those that wait together share its commit.
+    small: Arc<Semaphore>,
     hash: Arc<Semaphore>,
     hashed: mpsc::UnboundedSender<Hashed>,
 }
@@ -53,6 +60,7 @@ impl Disk {
             progress,
             tracker: TaskTracker::new(),
             io: Arc::new(Semaphore::new(options.disk_threads.max(1))),
+            small: Arc::new(Semaphore::new(options.disk_threads.max(SMALL_SYNCS))),
             hash: Arc::new(Semaphore::new(options.hash_threads.max(1))),
             hashed,
         }
@@ -133,7 +141,8 @@ impl Disk {
     pub(super) async fn sync(&self, parts: Vec<Arc<Part>>) -> Result<(), Failure> {
         let mut syncs = JoinSet::new();
         for part in parts {
-            let io = Arc::clone(&self.io);
+            let small = part.dirty() <= SMALL;
+            let io = Arc::clone(if small { &self.small } else { &self.io });
             syncs.spawn_on(
                 self.tracker.track_future(async move {
                     let _permit = io.acquire().await.expect("never closed");

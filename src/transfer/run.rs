@@ -99,10 +99,16 @@ impl Run {
             disk,
         };
         let small = |index: &usize| files[*index].size <= options.small_file;
-        let (few, many) = (0..files.len()).partition(small);
+        let (few, many): (VecDeque<usize>, VecDeque<usize>) = (0..files.len()).partition(small);
+        // Small files wait for the network, not for bandwidth: nothing is learned from a slow start.
+        let initial = if many.is_empty() {
+            options.initial_connections.max(few.len())
+        } else {
+            options.initial_connections
+        };
         Self {
             pace: Pace::default(),
-            ramp: Ramp::new(options.initial_connections, options.max_connections),
+            ramp: Ramp::new(initial, options.max_connections),
             checkpoint_due: Instant::now() + options.checkpoint_interval,
             options,
             keeper,

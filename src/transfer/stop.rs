@@ -43,17 +43,11 @@ impl Run {
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
-                let mut right = Vec::with_capacity(parts.len());
-                for part in parts {
-                    let index = part.index;
-                    let path = part.path.clone();
-                    match disk.run(move || part.is_full_length()).await {
-                        Some(Ok(true)) => right.push(index),
-                        Some(Ok(false)) => {}
-                        Some(Err(error)) => return Err(storage("look at", &path, &error)),
-                        None => return Err(panicked(&path)),
-                    }
-                }
+                let Some(first) = parts.first().map(|part| part.path.clone()) else {
+                    return Ok(Vec::new());
+                };
+                let right = disk.run(move || whole(&parts)).await;
+                let right = right.unwrap_or_else(|| Err(panicked(&first)))?;
                 if !right.is_empty() {
                     keeper.finish(right.clone()).await?;
                 }
@@ -129,6 +123,18 @@ impl Run {
             tracing::warn!(cause = %failure, "The last checkpoint was refused.");
         }
     }
+}
+
+/// Which of these have their full length on disk. Blocks.
+fn whole(parts: &[Arc<Part>]) -> Result<Vec<usize>, Failure> {
+    let mut right = Vec::with_capacity(parts.len());
+    for part in parts {
+        let full = part.is_full_length();
+        if full.map_err(|error| storage("look at", &part.path, &error))? {
+            right.push(part.index);
+        }
+    }
+    Ok(right)
 }
 
 /// What the owner has not been told yet about `parts`.

@@ -9,6 +9,7 @@
 mod api;
 mod cache_cli;
 mod cli;
+mod faulthub;
 mod faults;
 mod floors;
 mod hostile;

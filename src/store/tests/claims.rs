@@ -188,6 +188,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
         rate: 30,
         current_file: Some("a.bin".to_owned()),
         last_byte_at: Some(at(9)),
+        phase: Some(Phase::Publishing),
     };
     let point = checkpoint(&files[0], "0-40,50-60", claimed.claim.lease_token);
     bench
@@ -202,7 +203,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
     );
     assert_eq!(
         (job.current_file.as_deref(), job.last_byte_at, job.phase),
-        (Some("a.bin"), Some(at(9)), Some(Phase::Downloading))
+        (Some("a.bin"), Some(at(9)), Some(Phase::Publishing))
     );
     let after = bench.store.lease().await.unwrap().unwrap();
     assert!(after.beat > before.beat);
@@ -219,6 +220,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
         .unwrap();
     let job = bench.read(&claimed.job).await;
     assert_eq!((job.bytes_done, job.last_byte_at), (60, Some(at(9))));
+    assert_eq!(job.phase, Some(Phase::Publishing), "none keeps it");
     let more = ProgressUpdate {
         bytes_done: 9999,
         files_done: 99,

@@ -136,7 +136,7 @@ dies_at! {
     c55d_after_the_claim, "55d", "claim-committed", 1;
     c55e_after_the_plan, "55e", "plan-committed", 1;
     c55f_when_a_part_is_created, "55f", "part-created", 1;
-    c55g_when_a_part_has_its_name, "55g", "part-named", 2;
+    c55g_when_a_part_has_its_name, "55g", "part-named", 1;
     c55h_in_the_middle_of_the_writes, "55h", "part-written", 20;
     c55i_after_the_data_is_synced, "55i", "part-synced", 3;
     c55j_before_a_checkpoint_is_committed, "55j", "checkpoint-before-commit", 2;

@@ -23,7 +23,7 @@ const PLACES: [(&str, u64); 17] = [
     ("start-committed", 1),
     ("plan-committed", 1),
     ("part-created", 1),
-    ("part-named", 2),
+    ("part-named", 1),
     ("part-written", 12),
     ("part-synced", 2),
     ("checkpoint-committed", 1),
