@@ -46,17 +46,34 @@ export const verify = (modelId, repair) =>
   act(`job:${modelId}`, () => post(`/api/v1/models/${segment(modelId)}/verify`, { repair }), `${repair ? 'Repair' : 'Verification'} of ${modelId} is queued.`);
 
 /** Removes the failed status and, with `purge`, what is unfinished on disk. */
-export async function clear(job, purge) {
-  const done = await act(key(job), () => post(`/api/model-download/${segment(job.modelId)}/clear`, { purge }), `Cleared ${job.modelId}.`);
-  if (done) {
-    state.cleared.add(job.id);
-    changed();
+export const clear = (job, purge) =>
+  act(key(job), async () => {
+    await post(`/api/model-download/${segment(job.modelId)}/clear`, { purge });
+    forget(job.id);
+  }, `Cleared ${job.modelId}.`);
+
+// The service's history keeps a cleared job and does not say that it was cleared, so this browser remembers which.
+const CLEARED = 'cleared';
+const MOST_CLEARED = 500;
+
+function remembered() {
+  try {
+    return new Set(JSON.parse(localStorage.getItem(CLEARED) ?? '[]'));
+  } catch {
+    return new Set();
   }
-  return done;
 }
 
-/** Jobs that were cleared from this page: history keeps them, the list does not. */
-state.cleared = new Set();
+state.cleared = remembered();
+
+function forget(id) {
+  state.cleared = new Set([...state.cleared, id].slice(-MOST_CLEARED));
+  try {
+    localStorage.setItem(CLEARED, JSON.stringify([...state.cleared]));
+  } catch {
+    // Without storage it is hidden until the page is left.
+  }
+}
 
 export const pauseQueue = (paused) =>
   act('queue', async () => {

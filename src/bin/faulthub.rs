@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
-use modelhaul::testing::{PracticeHub, Script};
+use modelhaul::testing::{PracticeHub, RepoSpec, Script};
 
 /// A hub that fails as its script says, on loopback.
 #[derive(Debug, Parser)]
@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let script = read(&arguments.script)?;
     let mut out = io::stdout();
     if arguments.check {
-        let names: Vec<_> = script.repos().map(|repo| repo.id()).collect();
+        let names: Vec<_> = script.repos().map(RepoSpec::id).collect();
         return writeln!(out, "good: {}", names.join(", ")).map_err(|error| error.to_string());
     }
     let hub = PracticeHub::follow(&script, arguments.listen.port(), arguments.control.port())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::keeper::{FileKeeper, KeptFile};
+use super::notes::Notes;
 use super::plan::{self, Plan};
 use super::run::{Run, Stop};
 use super::source::HubSource;
@@ -105,8 +106,16 @@ pub(crate) async fn fetch(
         .iter()
         .map(|rows| task(run, repo_id, plan, &rows[0]))
         .collect();
+    let digests: HashSet<Digest> = missing
+        .iter()
+        .map(|rows| rows[0].file.digest.clone())
+        .collect();
+    let notes = Notes::path(&run.context.options.database);
+    let notes =
+        blocking(move || Notes::load(&notes, |part| digests.contains(part.digest()))).await?;
     let kept = missing.into_iter().map(KeptFile::new).collect();
-    let keeper = Arc::new(FileKeeper::new(Arc::clone(run), repo_id.clone(), kept));
+    let keeper = FileKeeper::new(Arc::clone(run), repo_id.clone(), kept, notes);
+    let keeper = Arc::new(keeper);
     let progress = Arc::clone(&run.live.transfer);
     let outcome = run
         .context

@@ -10,12 +10,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::fetch::blocking;
+use super::notes::Notes;
 use super::reporter;
 use super::run::{Run, Stop, store_failure};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
-use crate::domain::{Failure, FileRow, RangeSet, RepoId};
+use crate::domain::{Failure, FileRow, HashMark, RepoId};
 use crate::store::FileCheckpoint;
-use crate::transfer::{Keeper, Opening};
+use crate::transfer::{Keeper, Known, Opening};
 
 /// A blob that is being fetched, and the rows of the paths that share it.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
+    notes: Arc<Notes>,
     /// Whether the folders above the blobs are durable.
     rooted: Arc<AtomicBool>,
 }
@@ -70,18 +72,21 @@ enum Found {
         lock: Option<BlobLock>,
         part: PartName,
         file: File,
-        have: RangeSet,
+        known: Known,
+        /// Bytes that are only noted.
+        unsynced: u64,
         replaces: Option<PartName>,
         durable: bool,
     },
 }
 
 impl FileKeeper {
-    pub(crate) fn new(run: Arc<Run>, repo_id: RepoId, files: Vec<KeptFile>) -> Self {
+    pub(crate) fn new(run: Arc<Run>, repo_id: RepoId, files: Vec<KeptFile>, notes: Notes) -> Self {
         Self {
             run,
             repo_id,
             files,
+            notes: Arc::new(notes),
             rooted: Arc::default(),
         }
     }
@@ -95,7 +100,8 @@ impl FileKeeper {
         );
         let reuse = self.run.clean || row.part_token == Some(self.run.claim.lease_token);
         let must_lock = self.run.clean;
-        let found = blocking(move || find(&cache, &repo, &row, reuse, must_lock))
+        let notes = Arc::clone(&self.notes);
+        let found = blocking(move || find(&cache, &repo, &row, &notes, reuse, must_lock))
             .await?
             .map_err(|error| error.failure())?;
         match found {
@@ -115,7 +121,8 @@ impl FileKeeper {
                 lock,
                 part,
                 file,
-                have,
+                known,
+                unsynced,
                 replaces,
                 durable,
             } => {
@@ -126,7 +133,7 @@ impl FileKeeper {
                 });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
-                    self.save(vec![(index, have.clone())]).await?;
+                    self.save(vec![(index, known.clone())]).await?;
                     let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
                     blocking(move || cache.delete_part(&repo, &old))
                         .await?
@@ -134,18 +141,19 @@ impl FileKeeper {
                 }
                 Ok(Opening::Part {
                     file: Arc::new(file),
-                    have,
+                    known,
+                    unsynced,
                 })
             }
         }
     }
 
-    async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
+    async fn save(&self, files: Vec<(usize, Known)>) -> Result<(), Failure> {
         self.make_durable(files.iter().map(|(index, _)| *index))
             .await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
-            .flat_map(|(index, ranges)| {
+            .flat_map(|(index, known)| {
                 let kept = &self.files[index];
                 let part = kept
                     .slot()
@@ -153,7 +161,8 @@ impl FileKeeper {
                     .map(|open| open.part.as_str().to_owned());
                 part.into_iter().map(move |part_name| FileCheckpoint {
                     file_key: kept.first().key,
-                    ranges: ranges.clone(),
+                    ranges: known.ranges.clone(),
+                    hash_mark: known.hash.clone(),
                     part_name,
                     part_token: self.run.claim.lease_token,
                 })
@@ -228,7 +237,9 @@ impl FileKeeper {
         done.await.map_err(failure)?;
         for &index in &indexes {
             let kept = &self.files[index];
-            *kept.slot() = None;
+            if let Some(open) = kept.slot().take() {
+                self.notes.forget(&open.part);
+            }
             self.run
                 .live
                 .files_done
@@ -265,12 +276,10 @@ impl FileKeeper {
         let dropped = blocking(move || {
             let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));
             // A successor may have taken up what is ours no longer.
-            useless
-                .take_while(|_| trust.holds())
-                .map(|part| cache.delete_part(&repo, part).map(drop))
-                .collect::<Result<(), CacheError>>()
+            let mut useless = useless.take_while(|_| trust.holds());
+            useless.try_for_each(|part| cache.delete_part(&repo, part).map(drop))
         });
-        dropped.await?.map_err(|error| error.failure())
+        dropped.await?.map_err(|error: CacheError| error.failure())
     }
 
     /// Counts a blob that someone else brought in.
@@ -291,6 +300,7 @@ fn find(
     cache: &Cache,
     repo: &RepoId,
     row: &FileRow,
+    notes: &Notes,
     reuse: bool,
     must_lock: bool,
 ) -> Result<Found, CacheError> {
@@ -302,23 +312,37 @@ fn find(
     if cache.find_blob(repo, digest, row.file.size) {
         return Ok(Found::Present);
     }
-    let former = row
+    let recorded = row
         .part_name
         .as_deref()
         .and_then(|name| name.parse::<PartName>().ok());
+    // A part that was killed before its first checkpoint is known by its note alone.
+    let noted = || notes.part_of(digest).filter(|_| must_lock);
+    let former = recorded.or_else(noted);
     let have = row.ranges.clone().clipped(row.file.size);
     if let Some(former) = former {
         // A worker that may still be alive keeps the old inode: what it writes there must not reach our file.
         if reuse {
             if let Some(file) = cache.open_part(repo, &former)? {
-                let have = have.clipped(file.metadata().map_or(0, |facts| facts.len()));
+                let length = file.metadata().map_or(0, |facts| facts.len());
+                let mut known = Known {
+                    ranges: have.clipped(length),
+                    hash: row.hash_mark.clone(),
+                };
+                let recorded = known.ranges.len();
+                if must_lock {
+                    // The writer of the notes is certainly dead, so they do not change any more.
+                    add(&mut known, clipped(notes.of(&former), length));
+                }
                 return Ok(Found::Part {
                     lock,
                     part: former,
                     file,
-                    have,
+                    unsynced: known.ranges.len() - recorded,
+                    known,
                     replaces: None,
-                    durable: true,
+                    // A part that only a note knows may have a name that only the page cache knows.
+                    durable: row.part_name.is_some(),
                 });
             }
         } else {
@@ -328,7 +352,12 @@ fn find(
                     lock,
                     part: fresh,
                     file,
-                    have,
+                    // The copy is another file: it is hashed from its first byte.
+                    known: Known {
+                        ranges: have,
+                        hash: None,
+                    },
+                    unsynced: 0,
                     replaces: Some(former),
                     durable: false,
                 });
@@ -340,10 +369,30 @@ fn find(
         lock,
         part,
         file,
-        have: RangeSet::new(),
+        known: Known::default(),
+        unsynced: 0,
         replaces: None,
         durable: false,
     })
+}
+
+fn clipped(known: Known, length: u64) -> Known {
+    Known {
+        ranges: known.ranges.clipped(length),
+        ..known
+    }
+}
+
+/// Adds what was noted to what was recorded; the longer hash wins.
+fn add(known: &mut Known, noted: Known) {
+    noted
+        .ranges
+        .iter()
+        .for_each(|range| known.ranges.insert(range));
+    let at = |hash: &Option<HashMark>| hash.as_ref().map(|mark| mark.at);
+    if at(&noted.hash) > at(&known.hash) {
+        known.hash = noted.hash;
+    }
 }
 
 /// Makes the names of parts and blobs durable, the first time with the folders above them.
@@ -368,8 +417,16 @@ impl Keeper for FileKeeper {
         self.open_one(index).boxed()
     }
 
-    fn checkpoint(&self, files: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn checkpoint(&self, files: Vec<(usize, Known)>) -> BoxFuture<'_, Result<(), Failure>> {
         self.save(files).boxed()
+    }
+
+    fn note(&self, index: usize, known: &Known) {
+        let part = self.files[index].slot().as_ref().map(|o| o.part.clone());
+        // A stale worker's notes are of a part that its successor does not use.
+        if let Some(part) = part.filter(|_| self.may_write()) {
+            self.notes.note(&part, known);
+        }
     }
 
     fn finish(&self, indexes: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {

@@ -129,11 +129,14 @@ impl Store {
                 r#"UPDATE jobs SET state = 'running', lease_token = ?1, attempt = attempt + 1, phase = NULL, rate = 0,
                           started_at_ms = coalesce(started_at_ms, ?2), updated_at_ms = ?2, progress_at_ms = ?2,
                           wait_reason = NULL, current_file = NULL, error_code = NULL, error = NULL, remedy = NULL
-                    WHERE job_key = (SELECT q.job_key FROM jobs q
-                                      WHERE q.state = 'queued' AND q.paused = 0
-                                        AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)
-                                        AND (?4 IS NULL OR q.job_id = ?4)
-                                      ORDER BY q.priority DESC, q.job_key LIMIT 1)
+                    WHERE job_key = CASE WHEN ?4 IS NULL
+                          THEN (SELECT q.job_key FROM jobs q
+                                 WHERE q.state = 'queued' AND q.paused = 0
+                                   AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)
+                                 ORDER BY q.priority DESC, q.job_key LIMIT 1)
+                          ELSE (SELECT q.job_key FROM jobs q
+                                 WHERE q.job_id = ?4 AND q.state = 'queued' AND q.paused = 0
+                                   AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)) END
                       AND (SELECT s.paused FROM settings s) = 0
                       AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running')
                 RETURNING job_key AS "key!""#,

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::reader::Reader;
 use super::reserve::Reserve;
+use super::version::Watch;
 use super::writer::Writer;
 use super::{Inner, Result, Store, StoreError};
 
@@ -60,7 +61,8 @@ impl Store {
                 reserve: Reserve::beside(&path),
                 writer: Writer::new(writer, &path),
                 reader: Reader::new(reader),
-                watch: Reader::new(watch),
+                group: Arc::default(),
+                watch: Watch::new(Reader::new(watch)),
                 tasks: TaskTracker::new(),
                 path,
             }),

@@ -11,7 +11,7 @@ use super::convert::{json, keys, ms, signed};
 use super::rows::{all, select_files};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{CommitHash, FileRow, PlannedFile, RangeSet};
+use crate::domain::{CommitHash, FileRow, HashMark, PlannedFile, RangeSet};
 
 /// Which bytes of a file are on disk and synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct FileCheckpoint {
     pub(crate) part_name: String,
     /// The lease under which the part was written.
     pub(crate) part_token: i64,
+    /// How far those ranges were hashed.
+    pub(crate) hash_mark: Option<HashMark>,
 }
 
 /// The files of a commit that a selection chose.
@@ -206,8 +208,8 @@ pub(super) async fn write_rows(
     .await?;
     tx.exec(sqlx::query!(
         "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
-                part_token = d.part_token
-           FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
+                part_token = d.part_token, hash_mark = d.hash_mark
+           FROM (SELECT digest, size, ranges, part_name, part_token, hash_mark, max(bytes_done) AS bytes_done
                    FROM files WHERE state = 'partial'
                     AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
                   GROUP BY digest, size) d
@@ -235,6 +237,10 @@ pub(super) async fn write_checkpoints(
                 bytes,
                 point.part_name.as_str(),
                 point.part_token,
+                point
+                    .hash_mark
+                    .as_ref()
+                    .map(|mark| format!("{} {mark}", point.part_name)),
             ))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -242,7 +248,8 @@ pub(super) async fn write_checkpoints(
     tx.exec(sqlx::query!(
         "UPDATE files SET state = 'partial', ranges = json_extract(e.value, '$[1]'),
                 bytes_done = json_extract(e.value, '$[2]'), part_name = json_extract(e.value, '$[3]'),
-                part_token = json_extract(e.value, '$[4]'), updated_at_ms = ?3
+                part_token = json_extract(e.value, '$[4]'), hash_mark = json_extract(e.value, '$[5]'),
+                updated_at_ms = ?3
            FROM json_each(?2) e
           WHERE files.file_key = json_extract(e.value, '$[0]') AND files.job_key = ?1 AND files.state <> 'done'",
         job_key,

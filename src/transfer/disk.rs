@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::buffer::Buffer;
 use super::error::{panicked, storage};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Known};
 use super::options::Options;
 use super::part::{HashStep, Part, Written};
 use super::progress::Progress;
@@ -81,10 +81,16 @@ impl Disk {
             let (writer, keeper) = (Arc::clone(&part), Arc::clone(&disk.keeper));
             let result = tokio::task::spawn_blocking(move || {
                 // The last moment before the bytes reach the disk.
-                keeper
-                    .may_write()
-                    .then(|| writer.write(offset, buffer))
-                    .ok_or(Fault::Fenced)
+                if !keeper.may_write() {
+                    return Err(Fault::Fenced);
+                }
+                let mut written = writer.write(offset, buffer);
+                if let Ok(Written { note, .. }) = &mut written
+                    && let Some(known) = note.take()
+                {
+                    keeper.note(writer.index, &known);
+                }
+                Ok(written)
             })
             .await;
             drop((permit, turn));
@@ -143,11 +149,20 @@ impl Disk {
         for part in parts {
             let small = part.dirty() <= SMALL;
             let io = Arc::clone(if small { &self.small } else { &self.io });
+            let keeper = Arc::clone(&self.keeper);
             syncs.spawn_on(
                 self.tracker.track_future(async move {
                     let _permit = io.acquire().await.expect("never closed");
-                    let syncer = Arc::clone(&part);
-                    match tokio::task::spawn_blocking(move || syncer.sync()).await {
+                    let (syncer, keeper) = (Arc::clone(&part), Arc::clone(&keeper));
+                    let sync = move || {
+                        let result = syncer.sync();
+                        if result.is_err() {
+                            // What the kernel holds of it may be gone: nothing unsynced counts any more.
+                            keeper.note(syncer.index, &Known::default());
+                        }
+                        result
+                    };
+                    match tokio::task::spawn_blocking(sync).await {
                         Ok(result) => result.map_err(|error| storage("sync", &part.path, &error)),
                         Err(_) => Err(panicked(&part.path)),
                     }

@@ -29,6 +29,8 @@ use crate::domain::{Failure, FailureCode};
 
 /// How often due times are looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// An answer that takes this long is late.
+const LATE: Duration = Duration::from_millis(30);
 /// Files that are finished with one call at most.
 const BATCH: usize = 64;
 
@@ -171,6 +173,7 @@ impl Run {
 
     fn ticked(&mut self) -> Result<(), TransferError> {
         let now = Instant::now();
+        self.look_for_late_answers(now);
         let warm = self
             .active
             .iter()
@@ -179,6 +182,25 @@ impl Run {
             .count();
         self.ramp.observe(now, self.progress.received_total(), warm);
         self.ask_locked(now)
+    }
+
+    /// While answers are late, more requests cost nothing: the connections wait side by side.
+    fn look_for_late_answers(&mut self, now: Instant) {
+        let (mut late, mut any, mut awaited) = (0, false, false);
+        for index in &self.active {
+            let small = self.slots[*index].task.size <= self.options.small_file;
+            for piece in &self.slots[*index].streams {
+                any |= piece.is_warm();
+                awaited |= piece.is_awaited(now, LATE);
+                late += usize::from(!small && piece.came_late(LATE));
+            }
+        }
+        if awaited && !any && self.progress.received_total() == 0 {
+            self.ramp.cold();
+        }
+        if late > 0 {
+            self.ramp.late(late);
+        }
     }
 
     fn told(&mut self, told: Told) -> Result<(), TransferError> {
@@ -244,7 +266,7 @@ impl Run {
             let dirty: u64 = parts.iter().map(|part| part.dirty()).sum();
             if !parts.is_empty() && (overdue || dirty >= self.options.writeback_bytes) {
                 self.keeping = true;
-                self.call_checkpoint(parts, overdue);
+                self.call_checkpoint(parts);
             }
             if overdue {
                 self.checkpoint_due = now + self.options.checkpoint_interval;

@@ -9,21 +9,22 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::error::{TransferError, panicked, storage};
+use super::keeper::Known;
 use super::part::Part;
 use super::run::{Run, Told};
-use crate::domain::{Failure, RangeSet};
+use crate::domain::Failure;
 
 /// How long streams may take to hand over what they hold.
 const STREAM_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Run {
-    /// Syncs `parts`; with `record` the owner is told what is synced.
-    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>, record: bool) {
+    /// Syncs `parts` and tells the owner what is synced.
+    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>) {
         let (keeper, disk) = (Arc::clone(&self.keeper), self.shared.disk.clone());
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
-                let synced = if record { synced(&parts) } else { Vec::new() };
+                let synced = synced(&parts);
                 if synced.is_empty() {
                     return Ok(());
                 }
@@ -138,7 +139,7 @@ fn whole(parts: &[Arc<Part>]) -> Result<Vec<usize>, Failure> {
 }
 
 /// What the owner has not been told yet about `parts`.
-fn synced(parts: &[Arc<Part>]) -> Vec<(usize, RangeSet)> {
+fn synced(parts: &[Arc<Part>]) -> Vec<(usize, Known)> {
     parts
         .iter()
         .filter_map(|part| Some((part.index, part.take_synced()?)))

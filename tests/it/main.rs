@@ -21,4 +21,5 @@ mod python;
 mod queue;
 mod support;
 mod verify;
+mod web;
 mod world;

@@ -98,12 +98,12 @@ export async function walk(context, { bin, folder, shots }) {
   await page.getByRole('dialog').waitFor();
   await look(page, shots, 'dialog-clear');
   await page.getByRole('dialog').getByRole('button', { name: 'Clear' }).click();
-  await page.getByLabel('Token').waitFor();
+  await page.locator('#token').waitFor();
   await look(page, shots, 'dialog-sign-in');
-  await page.getByLabel('Token').fill('wrong');
+  await page.locator('#token').fill('wrong');
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('#token-error').waitFor();
-  await page.getByLabel('Token').fill(TOKEN);
+  await page.locator('#token').fill(TOKEN);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await row('licensed').waitFor({ state: 'detached' });
 
@@ -129,7 +129,7 @@ export async function walk(context, { bin, folder, shots }) {
   await page.getByRole('region', { name: 'aurora/mended' }).waitFor();
   await look(page, shots, 'library', { full: true });
   await page.getByRole('button', { name: /^Delete aurora\/mended/ }).click();
-  await page.getByLabel('Token').fill(TOKEN);
+  await page.locator('#token').fill(TOKEN);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('button', { name: 'Delete', exact: true }).waitFor();
   assert.ok(await page.getByRole('button', { name: 'Delete', exact: true }).isDisabled(), 'nothing is deleted before the name is typed');

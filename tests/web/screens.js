@@ -16,16 +16,21 @@ const parts = {
   load: (context) => load(context),
 };
 const context = await launch();
-try {
-  for (const [name, run] of Object.entries(parts)) {
-    if (only && only !== name) continue;
-    const began = Date.now();
-    await run(context).catch(async (error) => {
-      await context.pages().at(-1)?.screenshot({ path: join(out, `stopped-${name}.png`) }).catch(() => {});
-      throw error;
-    });
-    console.log(`${name}: ${((Date.now() - began) / 1000).toFixed(1)} s`);
+async function run(name) {
+  if (only && only !== name) return;
+  const began = Date.now();
+  try {
+    await parts[name](context);
+  } catch (error) {
+    await Promise.all(context.pages().map((page, n) => page.screenshot({ path: join(out, `stopped-${name}-${n}.png`) }).catch(() => {})));
+    throw error;
   }
+  console.log(`${name}: ${((Date.now() - began) / 1000).toFixed(1)} s`);
+}
+try {
+  await Promise.all([run('real'), run('states')]);
+  // Alone, because it measures.
+  await run('load');
   if (found.length) throw new Error(`axe has found:\n${found.join('\n')}`);
 } finally {
   await context.close();

@@ -74,7 +74,7 @@ export async function states(context, { shots }) {
   await done(await show('not-found', '/jobs/none', { answers: pages({ 'GET /api/v1/jobs/none': [404, { code: 'unknown_job', title: 'No such job', detail: 'there is no such job', request_id: '1-2' }] }), stream: still(jobs) }, 'there is no such job'));
   const locked = [401, { code: 'admin_token_required', title: 'A token is needed', detail: 'this address needs a token', request_id: '1-3' }];
   await done(await show('sign-in', '/', { answers: { 'GET /api/v1/session': session('none'), 'GET /api/v1/queue': locked, 'GET /api/v1/jobs': locked }, stream: null }, 'Sign in to modelhaul'));
-  const kept = { range: '5m', step_seconds: 5, bandwidth_limit: 100_000_000, points: Array.from({ length: 60 }, (_, n) => ({ t: Date.parse(at(0)) / 1000 - 300 + n * 5, bytes_per_second: Math.round(6e7 + 3e7 * Math.sin(n / 6) - (n > 24 && n < 32 ? 5e7 : 0)) })) };
+  const kept = { range: '5m', step_seconds: 5, bandwidth_limit: 100_000_000, points: Array.from({ length: 60 }, (_, n) => ({ t: Date.parse(at(0)) / 1000 - 300 + n * 5, bytes_per_second: Math.round(6e7 + 3e7 * Math.sin(n / 6) - (n > 24 && n < 32 ? 2e7 : 0)) })) };
   await done(await show('activity', '/activity', { answers: pages({ 'GET /api/v1/throughput': kept }), stream: still(jobs) }, 'limit 100 MB/s'));
   await done(await show('settings-full', '/settings', { answers: pages(), stream: still(jobs) }, 'max_connections', { full: true }));
 

@@ -25,7 +25,7 @@ export async function serve(scene) {
       const send = (event, data, id) => response.write(`event: ${event}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`);
       const end = stream(send, () => response.end());
       streams.add(response);
-      response.on('close', () => { streams.delete(response); end?.(); });
+      response.on('close', () => { streams.delete(response); if (typeof end === 'function') end(); });
       return;
     }
     const answer = answers[`${request.method} ${path}`];

@@ -7,7 +7,7 @@ const WIDTH = 800;
 const HEIGHT = 220;
 const LEFT = 74;
 const BOTTOM = 24;
-const TOP = 10;
+const TOP = 18;
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 
@@ -24,7 +24,7 @@ function ceiling(value) {
 export function chart(points, { from, to, limit, title }) {
   const top = ceiling(Math.max(...points.map(([, value]) => value), limit ?? 0, 1000));
   const x = (t) => LEFT + ((WIDTH - LEFT) * (t - from)) / (to - from);
-  const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - Math.min(value, top) / top);
+  const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - Math.min(Math.max(value, 0), top) / top);
   const inside = points.filter(([t]) => t >= from && t <= to);
   const line = inside.map(([t, value], at) => `${at ? 'L' : 'M'}${x(t).toFixed(1)} ${y(value).toFixed(1)}`).join('');
   const area = inside.length ? `${line}L${x(inside.at(-1)[0]).toFixed(1)} ${y(0)}L${x(inside[0][0]).toFixed(1)} ${y(0)}Z` : '';

@@ -6,7 +6,7 @@ import { isActive, phase, reason } from '../job.js';
 import { load } from '../pages.js';
 import { now, state } from '../store.js';
 import { html, nothing } from '../vendor/lit-html.js';
-import { bar, button, chip, copyable, fact, heading, links, problem, skeleton, snippet, stateChip } from './parts.js';
+import { bar, button, chip, copyable, fact, heading, prose, problem, skeleton, snippet, stateChip } from './parts.js';
 import { buttons } from './queue.js';
 
 export function job() {
@@ -43,8 +43,8 @@ export function job() {
 
 const failure = (error) => html`<section class="card problem" aria-label="Error">
   <h2>${error.code.replaceAll('_', ' ')}</h2>
-  <p><strong>${error.message}</strong></p>
-  ${error.remedy ? html`<p>${links(error.remedy)}</p>` : nothing}
+  <p><strong>${prose(error.message)}</strong></p>
+  ${error.remedy ? html`<p>${prose(error.remedy)}</p>` : nothing}
   <p class="muted">${error.code}${error.retryable === false ? ' · a retry alone does not help' : ''}</p>
 </section>`;
 
@@ -82,12 +82,14 @@ function files({ files: list, moreFiles }) {
 
 const OUTCOME = { completed: 'completed', failed: 'failed', retry: 'waiting', cancelled: 'cancelled', released: 'idle' };
 
+const OUTCOME_WORD = { completed: 'Completed', failed: 'Failed', retry: 'To be retried', cancelled: 'Cancelled', released: 'Released' };
+
 function attempts(list) {
   if (!list.length) return nothing;
   return html`<section class="card" aria-label="Attempts"><h2>Attempts</h2><ol class="line-of-time">${list.map((one) => html`<li>
-    <div>${chip(one.outcome ? OUTCOME[one.outcome] ?? 'idle' : 'running', one.outcome ?? 'under way')} <strong>Attempt ${one.attempt}</strong>
+    <div>${chip(one.outcome ? OUTCOME[one.outcome] ?? 'idle' : 'running', one.outcome ? OUTCOME_WORD[one.outcome] ?? one.outcome : 'Under way')} <strong>Attempt ${one.attempt}</strong>
       <span class="muted">${moment(one.started_at)}${one.ended_at ? `, ${duration((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000)}` : ''}, ${bytes(Math.max(0, (one.bytes_end ?? one.bytes_start) - one.bytes_start))} fetched</span></div>
-    ${one.error ? html`<p>${one.error} <code>${one.error_code}</code></p>` : nothing}
+    ${one.error ? html`<p>${prose(one.error)} <code>${one.error_code}</code></p>` : nothing}
     <p class="muted">by ${one.holder}, lease ${one.lease_token}</p></li>`)}</ol></section>`;
 }
 

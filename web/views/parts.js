@@ -31,17 +31,17 @@ export const snippet = (text, what) => html`<div class="snippet"><pre tabindex="
 
 /** A refusal: what, the next step, the request id for the log. */
 export const problem = (error, retry = null) => html`<div class="problem" role="alert">
-  <p><strong>${error.message}</strong></p>
+  <p><strong>${prose(error.message)}</strong></p>
   ${(error.fields ?? []).length > 1 ? html`<ul>${error.fields.map((one) => html`<li><code>${one.field}</code>: ${one.rule}</li>`)}</ul>` : nothing}
-  ${error.remedy ? html`<p>${links(error.remedy)}</p>` : nothing}
+  ${error.remedy ? html`<p>${prose(error.remedy)}</p>` : nothing}
   <p class="muted">${error.code}${error.requestId ? html` · request <code>${error.requestId}</code>` : nothing}</p>
   ${retry ? button('Try again', retry) : nothing}
 </div>`;
 
-/** Text in which addresses of the web can be followed; everything else stays text. */
-export function links(text) {
-  const pieces = String(text).split(/(https?:\/\/[^\s"'<>]+[^\s"'<>.,;:)])/);
-  return pieces.map((piece, at) => (at % 2 ? html`<a href=${piece} target="_blank" rel="noreferrer noopener">${piece}</a>` : piece));
+/** Text in which addresses of the web can be followed and `words` stand out; everything else stays text. */
+export function prose(text) {
+  const pieces = String(text ?? '').split(/(https?:\/\/[^\s"'<>`]*[^\s"'<>`.,;:)]|`[^`]+`)/);
+  return pieces.map((piece, at) => (at % 2 === 0 ? piece : piece.startsWith('`') ? html`<code>${piece.slice(1, -1)}</code>` : html`<a href=${piece} target="_blank" rel="noreferrer noopener">${piece}</a>`));
 }
 
 export const empty = (title, text, more = nothing) => html`<div class="empty"><h2>${title}</h2><p>${text}</p>${more}</div>`;

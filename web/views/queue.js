@@ -7,7 +7,7 @@ import { setQuery } from '../router.js';
 import { changed, now, state } from '../store.js';
 import { html, nothing, repeat } from '../vendor/lit-html.js';
 import { add } from './add.js';
-import { bar, button, copyable, empty, heading, links, part, stateChip, stateWord } from './parts.js';
+import { bar, button, copyable, empty, heading, prose, part, stateChip, stateWord } from './parts.js';
 
 export function queue() {
   const jobs = [...state.jobs.values()].filter((job) => !state.cleared.has(job.id)).sort(compare);
@@ -103,10 +103,10 @@ function row(job) {
 /** Why it stands where it stands, in one line. */
 export function why(job) {
   if (job.state === 'queued') return job.position ? (job.position === 1 ? 'Next' : `Number ${job.position} in the queue`) : 'In the queue';
-  if (job.state === 'waiting') return html`${reason(job.waiting.reason)}: again ${until(job.waiting.until, now())}${job.error ? html`. <span class="cause">${job.error.message}</span>` : nothing}`;
+  if (job.state === 'waiting') return html`${reason(job.waiting.reason)}: again ${until(job.waiting.until, now())}${job.error ? html`. <span class="cause">${prose(job.error.message)}</span>` : nothing}`;
   if (job.state === 'paused') return state.queue?.paused ? 'The queue is paused' : 'Held until it is resumed';
-  if (job.state === 'failed') return html`<span class="cause">${job.error?.message ?? 'No reason was given'}</span>${job.error?.remedy ? html` <span>${links(job.error.remedy)}</span>` : nothing}`;
-  return html`<span title=${job.finishedAt ?? ''}>${ago(job.finishedAt, now())}${job.startedAt && job.state === 'completed' ? ` in ${duration((Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000)}` : ''}</span>`;
+  if (job.state === 'failed') return html`<span class="cause">${prose(job.error?.message ?? 'No reason was given')}</span>${job.error?.remedy ? html` <span>${prose(job.error.remedy)}</span>` : nothing}`;
+  return html`<span title=${job.finishedAt ?? ''}>${ago(job.finishedAt, now())}${job.startedAt && job.state === 'completed' ? `, took ${duration((Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000)}` : ''}</span>`;
 }
 
 /** What may be done with a job; all names say which one. */

@@ -11,7 +11,7 @@ import { activity } from './activity.js';
 import { dialog } from './dialog.js';
 import { job } from './job.js';
 import { library } from './library.js';
-import { button, chip, empty, heading, skeleton } from './parts.js';
+import { button, chip, empty, heading, prose, skeleton } from './parts.js';
 import { queue } from './queue.js';
 import { settings } from './settings.js';
 import { gate } from './signin.js';
@@ -114,13 +114,13 @@ function banners() {
   if (state.config?.offline) list.push(banner('warn', 'Offline mode.', html`<code>HF_HUB_OFFLINE</code> is set: only what is in the cache already can be used.`));
   if (state.ready?.role === 'standby') list.push(banner('info', 'Stand-by.', `Another process works on this database${q?.lease?.holder ? ` (${q.lease.holder})` : ''}. This one takes over when it ends; buttons work as usual.`));
   const full = [...state.jobs.values()].find((one) => one.waiting?.reason === 'disk_full');
-  if (full) list.push(banner('bad', 'The disk is full.', full.error?.message ?? reason('disk_full'), html`<a class="button" href="/library">Free space</a>`));
+  if (full) list.push(banner('bad', 'The disk is full.', prose(full.error?.message ?? reason('disk_full')), html`<a class="button" href="/library">Free space</a>`));
   for (const text of state.ready?.ready === false ? state.ready.reasons ?? [] : []) list.push(banner('bad', 'Not ready.', text));
   return html`<div class="banners" role="status">${list}</div>`;
 }
 
 function notices() {
   return html`<aside class="notices" aria-label="Messages">${repeat(state.notices, (item) => item.id, (item) => html`<div class="notice" data-tone=${item.tone}>
-    <div><p>${item.text}</p>${item.remedy ? html`<p>${item.remedy}</p>` : nothing}${item.requestId ? html`<p class="muted">request <code>${item.requestId}</code></p>` : nothing}</div>
+    <div><p>${prose(item.text)}</p>${item.remedy ? html`<p>${prose(item.remedy)}</p>` : nothing}${item.requestId ? html`<p class="muted">request <code>${item.requestId}</code></p>` : nothing}</div>
     ${button('Dismiss', () => dismiss(item.id), { tone: 'quiet' })}</div>`)}</aside>`;
 }

@@ -4,9 +4,11 @@ mod claims;
 mod crash;
 mod files;
 mod full;
+mod group;
 mod lease;
 mod models;
 mod opening;
+mod places;
 mod queue;
 mod random;
 mod schema;
@@ -175,5 +177,6 @@ pub(super) fn checkpoint(file: &FileRow, ranges: &str, token: i64) -> FileCheckp
         ranges: ranges.parse().unwrap(),
         part_name: format!("{}.x.part", file.file.digest),
         part_token: token,
+        hash_mark: None,
     }
 }

@@ -130,8 +130,8 @@ macro_rules! dies_at {
 }
 
 dies_at! {
-    c55a_before_the_job_is_committed, "55a", "start-before-commit", 1;
-    c55b_after_the_job_is_committed, "55b", "start-committed", 1;
+    c55a_before_the_job_is_committed, "55a", "start-before-commit", 2;
+    c55b_after_the_job_is_committed, "55b", "start-committed", 2;
     c55c_before_the_claim_is_committed, "55c", "claim-before-commit", 1;
     c55d_after_the_claim, "55d", "claim-committed", 1;
     c55e_after_the_plan, "55e", "plan-committed", 1;

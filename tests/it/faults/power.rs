@@ -20,7 +20,7 @@ const POINTS: &str = "MODELHAUL_FAILPOINTS";
 
 /// Where the power goes, with the pass.
 const PLACES: [(&str, u64); 17] = [
-    ("start-committed", 1),
+    ("start-committed", 2),
     ("plan-committed", 1),
     ("part-created", 1),
     ("part-named", 1),

@@ -1,6 +1,7 @@
 //! SIGKILL at any moment: the next start goes on by itself and fetches nothing twice that a checkpoint holds.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::ops::Range;
 
@@ -109,13 +110,20 @@ fn finished(sandbox: &Sandbox, id: &str) -> BTreeMap<String, Vec<Range<u64>>> {
     rows.iter()
         .filter_map(|row| {
             let size = *sizes.get(row["digest"].as_str()?)?;
-            Some((row["path"].as_str()?.to_owned(), [0..size].into()))
+            let whole = Range {
+                start: 0,
+                end: size,
+            };
+            Some((row["path"].as_str()?.to_owned(), vec![whole]))
         })
         .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Many short lives, and some long enough for several checkpoints.
@@ -136,6 +144,31 @@ fn twenty_kills_lose_no_checkpoint_and_no_retry() {
         .generated("model-00001-of-00002.safetensors", 96 * MIB)
         .generated("model-00002-of-00002.safetensors", 61 * MIB + 17);
     killed_again_and_again(&spec, 16 * MIB, &thresholds(20, 6 * MIB, 40 * MIB));
+}
+
+#[test]
+fn what_was_written_outlives_a_kill_without_a_checkpoint() {
+    let size = 96 * MIB;
+    let spec = RepoSpec::new("me/large").generated("model.safetensors", size);
+    let hub = hub(48 * MIB, [spec.clone()]);
+    let sandbox = Sandbox::with(&hub);
+    let folder = sandbox.path("home/.config/modelhaul");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("config.toml"), "checkpoint_interval = '10m'\n").unwrap();
+    let service = sandbox.serve();
+    begin(&service, spec.id());
+    wait_for(LONG, "the moment of the kill", || {
+        holds(hub.total_bytes_sent() >= 28 * MIB)
+    });
+    service.kill9();
+    assert_eq!(saved_bytes(&saved(&sandbox)), 0, "no row knows of a byte");
+    let service = sandbox.serve();
+    service.wait_completed(spec.id());
+    assert_whole(&sandbox, &hub, &spec);
+    // Buffers of the program and of the kernel, for each of the connections, before the kill and at the end.
+    let again = hub.total_bytes_sent() - size;
+    assert!(again < 20 * MIB, "{again} bytes were sent again");
+    service.stop();
 }
 
 #[test]
