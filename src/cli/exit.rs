@@ -93,7 +93,9 @@ impl From<FailureCode> for Exit {
             | FailureCode::RepoDisabled => Self::Auth,
             FailureCode::DownloadsDisabled => Self::Configuration,
             FailureCode::ChecksumMismatch => Self::Checksum,
-            FailureCode::DiskFull | FailureCode::Storage => Self::Disk,
+            FailureCode::DiskFull | FailureCode::Storage | FailureCode::StorageUnavailable => {
+                Self::Disk
+            }
             FailureCode::CacheLocked | FailureCode::LeaseLost => Self::Busy,
             FailureCode::Released => Self::Unfinished,
             FailureCode::Cleared => Self::Cancelled,

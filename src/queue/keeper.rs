@@ -189,6 +189,7 @@ impl FileKeeper {
         blocking(move || sync_names(&cache, &repo, &rooted))
             .await?
             .map_err(|error| error.failure())?;
+        failpoint!("part-named");
         for index in fresh {
             if let Some(open) = self.files[index].slot().as_mut() {
                 open.durable = true;

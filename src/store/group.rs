@@ -195,7 +195,12 @@ async fn commit(mut tx: Tx, writes: Vec<Box<dyn Write>>) {
             drop(tx);
             Err(error)
         }
-        None => tx.commit().await,
+        None => {
+            failpoint!("start-before-commit");
+            let committed = tx.commit().await;
+            failpoint!("start-committed");
+            committed
+        }
     };
     for answer in answers {
         answer(committed.as_ref().map(drop));
