@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::handlers::Handlers;
 use super::live::Live;
 use super::retry::RetryPolicy;
+use super::sightings::Sightings;
 use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub(crate) struct Context {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
+    pub(crate) sightings: Sightings,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
     pub(crate) changed: Notify,
 }
@@ -73,6 +75,7 @@ impl Context {
             limiter: engines.limiter,
             handlers: Handlers::default(),
             live: Live::default(),
+            sightings: Sightings::default(),
             changed: Notify::new(),
         }
     }

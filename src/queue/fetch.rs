@@ -111,7 +111,12 @@ pub(crate) async fn fetch(
     let outcome = run
         .context
         .engine
-        .run(tasks, keeper, progress, run.halt.token().clone())
+        .run(
+            tasks,
+            Arc::clone(&keeper) as _,
+            progress,
+            run.halt.token().clone(),
+        )
         .await;
     match outcome {
         Ok(()) => drop_useless_parts(run, repo_id, plan).await,
@@ -119,7 +124,7 @@ pub(crate) async fn fetch(
         Err(TransferError::Failed(failure)) if failure.code == FailureCode::LeaseLost => {
             Err(Stop::Halted)
         }
-        Err(TransferError::Failed(failure)) => Err(failure.into()),
+        Err(TransferError::Failed(failure)) => Err(keeper.explained(failure).into()),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::SecondsFormat;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -12,7 +14,7 @@ use super::fetch::blocking;
 use super::reporter;
 use super::run::{Run, Stop};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
-use crate::domain::{Failure, FileRow, RangeSet, RepoId};
+use crate::domain::{Failure, FailureCode, FileRow, RangeSet, RepoId};
 use crate::store::FileCheckpoint;
 use crate::transfer::{Keeper, Opening};
 
@@ -55,6 +57,8 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
+    /// The blob that was found locked last.
+    locked: Mutex<Option<usize>>,
 }
 
 /// What was found under the lock of a blob.
@@ -76,7 +80,30 @@ impl FileKeeper {
             run,
             repo_id,
             files,
+            locked: Mutex::new(None),
         }
+    }
+
+    fn lock_path(&self, index: usize) -> PathBuf {
+        let digest = &self.files[index].first().file.digest;
+        self.run.context.cache.lock_path(&self.repo_id, digest)
+    }
+
+    /// The refusal because of a foreign lock, with the lock's file and since when it has been held.
+    pub(crate) fn explained(&self, failure: Failure) -> Failure {
+        let locked = *self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = locked.filter(|_| failure.code == FailureCode::CacheLocked) else {
+            return failure;
+        };
+        let (path, now) = (self.lock_path(index), self.run.context.clock.now());
+        let since = self.run.context.sightings.met(&path, now);
+        let message = format!(
+            "another program holds the lock of `{}` since {} or earlier: {}",
+            self.files[index].first().file.path,
+            since.to_rfc3339_opts(SecondsFormat::Secs, true),
+            path.display(),
+        );
+        Failure { message, ..failure }
     }
 
     async fn open_one(&self, index: usize) -> Result<Opening, Failure> {
@@ -91,8 +118,17 @@ impl FileKeeper {
         let found = blocking(move || find(&cache, &repo, &row, reuse, must_lock))
             .await?
             .map_err(|error| error.failure())?;
+        if !matches!(found, Found::Locked) {
+            self.run.context.sightings.gone(&self.lock_path(index));
+        }
         match found {
-            Found::Locked => Ok(Opening::Later),
+            Found::Locked => {
+                let now = self.run.context.clock.now();
+                let path = self.lock_path(index);
+                self.run.context.sightings.met(&path, now);
+                *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
+                Ok(Opening::Later)
+            }
             Found::Present => {
                 let keys: Vec<i64> = kept.rows.iter().map(|row| row.key).collect();
                 let context = &self.run.context;
