@@ -69,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let script = read(&arguments.script)?;
     let mut out = io::stdout();
     if arguments.check {
-        let names: Vec<_> = script.repos().map(|repo| repo.id()).collect();
+        let names: Vec<_> = script.repos().map(modelhaul::testing::RepoSpec::id).collect();
         return writeln!(out, "good: {}", names.join(", ")).map_err(|error| error.to_string());
     }
     let hub = PracticeHub::follow(&script, arguments.listen.port(), arguments.control.port())
