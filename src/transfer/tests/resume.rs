@@ -159,7 +159,7 @@ async fn a_part_that_is_too_long_is_cut_and_one_of_zeros_is_not_complete() {
 async fn a_cancelled_run_goes_on_where_it_was() {
     let size = 4 << 20;
     let stage = Stage::one(size, |_, _| Act::Slow(16 << 10, Duration::from_millis(5)));
-    let progress = std::sync::Arc::clone(&stage.progress);
+    let progress = Arc::clone(&stage.progress);
     let cancel = stage.cancel.clone();
     let canceller = async {
         while progress.snapshot().written < 1 << 20 {
