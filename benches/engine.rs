@@ -121,21 +121,25 @@ fn rows(criterion: &mut Criterion) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let mut group = criterion.benchmark_group("store");
     group.sample_size(20);
-    for jobs in [10, 1_000] {
+    for jobs in [1, 100, 10_000, 100_000] {
         let folder = tempfile::tempdir_in(target).expect("a folder under target");
         let queue = runtime.block_on(Queue::new(folder.path(), jobs));
-        group.bench_function(
-            BenchmarkId::new("claim and release, jobs queued", jobs),
-            |bencher| {
-                bencher.iter(|| runtime.block_on(queue.claim_and_release()));
-            },
-        );
-        group.bench_function(
-            BenchmarkId::new("counts of the queue, jobs queued", jobs),
-            |bencher| {
-                bencher.iter(|| runtime.block_on(queue.counts()));
-            },
-        );
+        let id = |what| BenchmarkId::new(what, jobs);
+        group.bench_function(id("queue: claim and release"), |bencher| {
+            bencher.iter(|| runtime.block_on(queue.claim_and_release()));
+        });
+        group.bench_function(id("queue: counts"), |bencher| {
+            bencher.iter(|| runtime.block_on(queue.counts()));
+        });
+        group.bench_function(id("queue: a job and its place"), |bencher| {
+            bencher.iter(|| runtime.block_on(queue.place()));
+        });
+        group.bench_function(id("queue: first page"), |bencher| {
+            bencher.iter(|| runtime.block_on(queue.page()));
+        });
+        group.bench_function(id("queue: list by state"), |bencher| {
+            bencher.iter(|| runtime.block_on(queue.list()));
+        });
     }
     for files in [1, 100] {
         let folder = tempfile::tempdir_in(target).expect("a folder under target");

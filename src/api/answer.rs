@@ -3,9 +3,10 @@
 //! A page knows whether there is a next one because one item more than asked for was fetched.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::problem::{Code, Problem};
 
@@ -35,15 +36,29 @@ impl<T: Serialize> Answer<T> {
         }
     }
 
+    /// The same answer with a header; one that cannot be written is left out.
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).ok();
+        self.headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    /// The same answer with the address of the page after it.
+    #[must_use]
+    pub(crate) fn linked(self, uri: &Uri, next: Option<&str>) -> Self {
+        let Some(next) = next else { return self };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let given = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        query.extend_pairs(given.filter(|(name, _)| name != "after"));
+        query.append_pair("after", next);
+        let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish());
+        self.with(header::LINK, &link)
+    }
+
     /// The same answer with the address of what it is about.
     #[must_use]
-    pub(crate) fn at(mut self, location: &str) -> Self {
-        self.headers.extend(
-            HeaderValue::from_str(location)
-                .ok()
-                .map(|value| (header::LOCATION, value)),
-        );
-        self
+    pub(crate) fn at(self, location: &str) -> Self {
+        self.with(header::LOCATION, location)
     }
 }
 
@@ -68,6 +83,14 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
+impl<T: Serialize> Answer<Page<T>> {
+    /// 200 with a page, and the address of the next one in the `Link` header.
+    pub(crate) fn page(page: Page<T>, uri: &Uri) -> Self {
+        let next = page.next().map(ToOwned::to_owned);
+        Self::ok(page).linked(uri, next.as_deref())
+    }
+}
+
 /// One page of a list.
 #[derive(Debug, Serialize)]
 pub(crate) struct Page<T> {
@@ -83,6 +106,11 @@ impl<T: Serialize> Page<T> {
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(cursor);
         Self { items, next }
+    }
+
+    /// What to pass as `after` for the next page.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 }
 
@@ -108,11 +136,6 @@ impl PageSize {
             ))
         }
     }
-}
-
-/// How many items prove that a page of `limit` has a successor.
-pub(crate) fn one_more(limit: u32) -> usize {
-    usize::try_from(limit).map_or(usize::MAX, |limit| limit.saturating_add(1))
 }
 
 #[cfg(test)]

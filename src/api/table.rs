@@ -13,8 +13,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
-    cache, cancel, clear, health, job, job_attempts, job_events, job_files, jobs, model, models,
-    pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
+    cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model,
+    models, pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
 };
 
 /// How long a handler may take.
@@ -86,6 +86,8 @@ table! {
     GET Read "/api/v1/models/{model_id}/wait" => wait::handle within LONG_PATIENCE;
     GET Read "/api/v1/models/{org}/{name}/wait" => wait::handle within LONG_PATIENCE;
 
+    POST Write "/api/v1/plan" => plan::unregistered within LONG_PATIENCE;
+
     GET Read "/api/v1/templates" => templates::list;
     GET Read "/api/v1/templates/{template_id}" => templates::show;
 
@@ -102,6 +104,13 @@ table! {
     POST Admin "/api/v1/cache/verify" => cache::verify;
     DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
+
+    GET Open "/" => dashboard::page;
+    GET Open "/jobs/{job_id}" => dashboard::page;
+    GET Open "/library" => dashboard::page;
+    GET Open "/activity" => dashboard::page;
+    GET Open "/settings" => dashboard::page;
+    GET Open "/ui/{hash}/{*path}" => dashboard::file;
 
     GET Open "/healthz" => health::handle;
     GET Open "/readyz" => ready::handle;

@@ -55,6 +55,8 @@ fn example(path: &str) -> String {
         .replace("{name}", "n")
         .replace("{repo}", "r")
         .replace("{revision}", "main")
+        .replace("{hash}", "0")
+        .replace("{*path}", "app.js")
         .replace("{job_id}", "019aaaaa-0000-7000-8000-000000000000")
 }
 
@@ -155,7 +157,8 @@ async fn every_route_obeys_its_policy() {
 async fn no_other_spelling_of_a_route_exists() {
     let folder = tempfile::tempdir().unwrap();
     let doors = real(&folder, false).await;
-    for route in ROUTES.iter().filter(|route| !route.path.contains('{')) {
+    let fixed = |path: &str| !path.contains('{') && path != "/";
+    for route in ROUTES.iter().filter(|route| fixed(route.path)) {
         let path = route.path;
         let mut escaped = path.to_owned();
         escaped.replace_range(1..2, &format!("%{:02x}", path.as_bytes()[1]));

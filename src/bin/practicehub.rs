@@ -84,6 +84,7 @@ fn main() -> io::Result<()> {
     }
     let hub = PracticeHub::start(HubConfig {
         port: arguments.port,
+        control_port: 0,
         repos,
         tokens: arguments.token,
         settings: Settings {

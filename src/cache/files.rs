@@ -134,10 +134,19 @@ pub(super) fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 impl Cache {
-    /// Creates the root, its tag and every missing folder down to `dir`, which must lie beneath the root.
+    /// Creates the root, its tag and every missing folder down to `dir`, which must lie beneath the root; durable.
     ///
     /// A link on the way is refused: what it points to is not modelhaul's to fill.
     pub(super) fn ensure_dir(&self, dir: &Path) -> Result<()> {
+        self.make_dir(dir, sync_dir)
+    }
+
+    /// The same for folders of which nothing is promised yet: whoever promises something calls [`Self::sync_up`].
+    pub(super) fn ensure_dir_for_now(&self, dir: &Path) -> Result<()> {
+        self.make_dir(dir, |_| Ok(()))
+    }
+
+    fn make_dir(&self, dir: &Path, after: impl Fn(&Path) -> Result<()>) -> Result<()> {
         self.ensure_root()?;
         let below = dir
             .strip_prefix(&self.root)
@@ -149,20 +158,26 @@ impl Cache {
             };
             let parent = at.clone();
             at.push(name);
-            match DirBuilder::new().create(&at) {
-                Ok(()) => sync_dir(&parent)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let found = fs::symlink_metadata(&at)
-                        .map_err(|error| CacheError::io("look at", &at, error))?;
-                    if !found.is_dir() {
-                        return Err(CacheError::Foreign {
-                            path: at,
-                            expected: "a folder",
-                            found: describe(&found),
-                        });
+            // Looked at first: nearly always it is there, and a look does not wait for the folder's lock.
+            if entry(&at)?.is_none() {
+                match DirBuilder::new().create(&at) {
+                    Ok(()) => {
+                        after(&parent)?;
+                        continue;
                     }
+                    // Somebody was faster.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(CacheError::io("create the folder", &at, error)),
                 }
-                Err(error) => return Err(CacheError::io("create the folder", &at, error)),
+            }
+            let found =
+                fs::symlink_metadata(&at).map_err(|error| CacheError::io("look at", &at, error))?;
+            if !found.is_dir() {
+                return Err(CacheError::Foreign {
+                    path: at,
+                    expected: "a folder",
+                    found: describe(&found),
+                });
             }
         }
         Ok(())
@@ -185,8 +200,10 @@ impl Cache {
             # This file is a cache directory tag created by huggingface_hub.\n\
             # For information about cache directory tags, see:\n\
             #\thttps://bford.info/cachedir/\n";
-        fs::create_dir_all(&self.root)
-            .map_err(|error| CacheError::io("create the folder", &self.root, error))?;
+        if !self.root.is_dir() {
+            fs::create_dir_all(&self.root)
+                .map_err(|error| CacheError::io("create the folder", &self.root, error))?;
+        }
         let tag = self.root.join("CACHEDIR.TAG");
         // The tag only keeps backup programs out: a cache without it works as well.
         if !matches!(entry(&tag), Ok(Some(_)))

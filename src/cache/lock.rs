@@ -25,7 +25,7 @@ impl Cache {
     /// Whoever gets it must look again whether the blob is there: the last holder may have made it.
     pub(crate) fn try_lock(&self, repo: &RepoId, digest: &Digest) -> Result<Option<BlobLock>> {
         let path = self.lock_path(repo, digest);
-        self.ensure_dir(&self.locks_dir(repo))?;
+        self.ensure_dir_for_now(&self.locks_dir(repo))?;
         // Another program may delete the file between our open and our lock: then the lock is on a file that
         // nobody else will ever find. Each round needs a new deletion, so a few are plenty.
         for _ in 0..16 {

@@ -10,7 +10,7 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 use rustix::io::Errno;
 
-use super::files::{describe, entry, is_absent, no_follow, remove, same_file, sync_dir};
+use super::files::{describe, entry, is_absent, no_follow, remove, same_file};
 use super::layout::PartName;
 use super::{Cache, CacheError, Result};
 use crate::domain::{Digest, RangeSet, RepoId};
@@ -21,6 +21,9 @@ const COPY_STEP: u64 = 8 << 20;
 
 impl Cache {
     /// Creates an empty part under a fresh name; readable and writable.
+    ///
+    /// The name is durable only after [`Self::sync_blobs`], and the first time [`Self::sync_blobs_up`]: one call covers
+    /// all parts that were created before it.
     pub(crate) fn create_part(&self, repo: &RepoId, digest: &Digest) -> Result<(PartName, File)> {
         let name = PartName::fresh(digest);
         let file = self.create_part_as(repo, &name)?;
@@ -30,16 +33,13 @@ impl Cache {
     /// Creates an empty part under a given name, which must be free.
     pub(crate) fn create_part_as(&self, repo: &RepoId, name: &PartName) -> Result<File> {
         let dir = self.blobs_dir(repo);
-        self.ensure_dir(&dir)?;
+        self.ensure_dir_for_now(&dir)?;
         let path = dir.join(name.as_str());
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
-        let file = no_follow(&mut options)
+        no_follow(&mut options)
             .open(&path)
-            .map_err(|error| CacheError::io("create", &path, error))?;
-        // After a power cut a recorded checkpoint must find the name again.
-        sync_dir(&dir)?;
-        Ok(file)
+            .map_err(|error| CacheError::io("create", &path, error))
     }
 
     /// Opens a part for reading and writing; none when it is gone.

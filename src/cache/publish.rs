@@ -2,7 +2,7 @@
 //!
 //! Invariants: a name appears by one rename of something complete and synced, so a reader or a crash sees the
 //! old state or the new one; a valid blob is never replaced; the order is blobs, then pointers, then the ref,
-//! each synced before the next. That the content hashes to its digest was proven by the caller.
+//! each synced before the next. That the content hashes to its digest was proven by the caller, who has synced it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -40,10 +40,10 @@ fn rename_to_free_name(from: &Path, to: &Path) -> std::result::Result<(), Errno>
 }
 
 impl Cache {
-    /// Makes a verified part the blob `digest`. Call [`Self::sync_blobs`] after a batch.
+    /// Makes a verified part, whose data is synced, the blob `digest`. Call [`Self::sync_blobs`] after a batch.
     ///
-    /// Length and identity of the part are checked once more and its data is synced. A damaged blob under the
-    /// name (wrong length, dangling link) is replaced; a good one is kept and the part dropped.
+    /// Length and identity of the part are checked once more. A damaged blob under the name (wrong length,
+    /// dangling link) is replaced; a good one is kept and the part dropped.
     pub(crate) fn publish_blob(
         &self,
         repo: &RepoId,
@@ -57,7 +57,7 @@ impl Cache {
             remove(&from)?;
             return Ok(Published::AlreadyThere);
         }
-        let Some((file, facts)) = open_checked(&from, false)? else {
+        let Some((_file, facts)) = open_checked(&from, false)? else {
             return Err(CacheError::io("open", from, io::ErrorKind::NotFound));
         };
         if facts.len() != size {
@@ -67,8 +67,6 @@ impl Cache {
                 got: facts.len(),
             });
         }
-        file.sync_all()
-            .map_err(|error| CacheError::io("sync", &from, error))?;
         if let Some(lying) = entry(&to)?.filter(fs::Metadata::is_dir) {
             return Err(CacheError::Foreign {
                 path: to,
@@ -106,6 +104,11 @@ impl Cache {
     /// Makes the names of published blobs durable; once per batch.
     pub(crate) fn sync_blobs(&self, repo: &RepoId) -> Result<()> {
         sync_dir(&self.blobs_dir(repo))
+    }
+
+    /// Makes also the folders above them durable; once before anything is promised about a repository.
+    pub(crate) fn sync_blobs_up(&self, repo: &RepoId) -> Result<()> {
+        self.sync_up([self.blobs_dir(repo).as_path()])
     }
 
     /// Shows `files` in the snapshot of `commit`; their blobs must be there. Repeating it changes nothing.
@@ -174,6 +177,10 @@ impl Cache {
         }
         if !has_blob {
             // The old entry reached the bytes by a way of its own; it stays.
+            return Ok(());
+        }
+        // A link is whole from its birth, so a free name needs no detour; a taken one is exchanged by a rename.
+        if self.links && symlink(&target, at).is_ok() {
             return Ok(());
         }
         let temporary = self.temporary_path(repo);

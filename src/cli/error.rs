@@ -127,9 +127,15 @@ impl CliError {
         Some(text.to_owned())
     }
 
+    /// What happened, without what to do: that is said once, by [`Self::remedy`].
+    fn message(&self) -> String {
+        self.failure()
+            .map_or_else(|| self.to_string(), |failure| failure.message.clone())
+    }
+
     /// The error as text: what happened, then what to do.
     pub(crate) fn text(&self) -> String {
-        let message = self.to_string();
+        let message = self.message();
         let first = format!("error: {}", printable(&message));
         self.remedy().map_or_else(
             || first.clone(),
@@ -141,7 +147,7 @@ impl CliError {
     pub(crate) fn object(&self) -> serde_json::Value {
         json!({
             "code": self.code(),
-            "message": self.to_string(),
+            "message": self.message(),
             "remedy": self.remedy(),
             "retryable": self.failure().is_some_and(|failure| failure.code.is_retryable()),
             "exit_code": self.exit() as u8,
@@ -158,11 +164,14 @@ mod tests {
     fn a_failure_says_what_happened_and_what_to_do_without_moving_the_terminal() {
         let failure = Failure::new(FailureCode::Gated, "a/b\u{1b}[2J is gated")
             .with_remedy("accept the licence\non the hub");
+        let planned = CliError::from(ManagerError::Failure(failure.clone()));
         let error = CliError::Ended(failure);
         assert_eq!(
             error.text(),
             "error: a/b\\u{1b}[2J is gated\n  try: accept the licence\\non the hub"
         );
+        assert_eq!(planned.text(), error.text(), "the remedy is said once");
+        assert_eq!(planned.object(), error.object());
         assert_eq!(error.object()["code"], "gated");
         assert_eq!(error.object()["exit_code"], 24);
         assert_eq!(error.object()["retryable"], false);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::UnknownWord;
 use super::state::{WaitReason, words};
@@ -126,6 +126,24 @@ impl FailureCode {
         }
     }
 
+    /// What to do next when a job has failed for this and nothing more exact is known.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::Network
+            | Self::Timeout
+            | Self::RateLimited
+            | Self::ServerError
+            | Self::HubUnreachable => {
+                "start it again when network and hub are well; what has come is kept"
+            }
+            Self::BadResponse | Self::NotAHub => {
+                "check proxies and mirrors between this machine and the hub, then start it again"
+            }
+            Self::Storage => "check the cache's disk and its rights, then start it again",
+            _ => "look into the service's log, then start it again",
+        }
+    }
+
     /// Whether trying again without a change may help.
     pub const fn is_retryable(self) -> bool {
         !matches!(self.disposition(), Disposition::Permanent)
@@ -133,18 +151,21 @@ impl FailureCode {
 }
 
 /// A failure as rows keep it and people read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Failure {
     /// The stable code.
     pub code: FailureCode,
     /// One sentence with file and cause; holds no secret and no signed URL.
     pub message: String,
     /// What to do next, when there is something to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub remedy: Option<String>,
     /// How long the server asked to wait. Not stored: the due time is.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Whether a request that carried no token was refused. Not stored.
+    #[serde(skip)]
+    pub anonymous: bool,
 }
 
 impl Failure {
@@ -155,6 +176,7 @@ impl Failure {
             message: message.into(),
             remedy: None,
             retry_after: None,
+            anonymous: false,
         }
     }
 
@@ -162,6 +184,15 @@ impl Failure {
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The same failure with a next step: its own, or the usual one of its code.
+    #[must_use]
+    pub fn with_next_step(mut self) -> Self {
+        let code = self.code;
+        self.remedy
+            .get_or_insert_with(|| code.next_step().to_owned());
         self
     }
 
@@ -183,3 +214,24 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// As answers show it: with `retryable`, which follows from the code.
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            code: FailureCode,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            remedy: Option<&'a str>,
+            retryable: bool,
+        }
+        Shown {
+            code: self.code,
+            message: &self.message,
+            remedy: self.remedy.as_deref(),
+            retryable: self.code.is_retryable(),
+        }
+        .serialize(serializer)
+    }
+}

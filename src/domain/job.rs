@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::state::words;
 use super::{
-    CommitHash, Failure, JobKind, JobState, ModelId, Phase, PlannedFile, RangeSet, UnknownWord,
-    WaitReason,
+    CommitHash, Failure, HashMark, JobKind, JobState, ModelId, Phase, PlannedFile, RangeSet,
+    UnknownWord, WaitReason,
 };
 
 /// The public id of a job: a UUID of version 7, so ids sort by time.
@@ -141,6 +141,8 @@ pub struct FileRow {
     pub part_name: Option<String>,
     /// The lease token of the worker that wrote the part last.
     pub part_token: Option<i64>,
+    /// How far its part was hashed when it was last recorded.
+    pub hash_mark: Option<HashMark>,
     /// Whether its hash was compared by modelhaul.
     pub verified: bool,
     /// Whether its content was read and is not what its digest says.

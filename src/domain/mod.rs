@@ -6,6 +6,7 @@ mod cached;
 mod digest;
 mod failure;
 mod job;
+mod mark;
 mod model;
 mod names;
 mod path;
@@ -22,6 +23,7 @@ pub use cached::{
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
+pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
 pub use path::{InvalidPath, RepoPath};

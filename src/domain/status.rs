@@ -139,8 +139,11 @@ pub struct QueueStatus {
     pub paused: bool,
     /// Whether `DISABLE_MODEL_DOWNLOADS` is set.
     pub downloads_disabled: bool,
-    /// The jobs that have not ended, the running one first; at most 1000.
+    /// A page of the jobs that have not ended, the running one first; `queue_size` counts all that wait.
     pub queue: Vec<QueueEntry>,
+    /// The last job of this page when there are more behind it.
+    #[serde(default)]
+    pub next: Option<JobId>,
     /// Who works; none when nobody does.
     pub lease: Option<LeaseInfo>,
 }

@@ -178,8 +178,15 @@ impl HubError {
 
     /// The failure as rows keep it: code, sentence, next step.
     pub(crate) fn failure(&self) -> Failure {
-        let failure =
+        let mut failure =
             Failure::new(self.code(), self.to_string()).with_retry_after(self.retry_after());
+        failure.anonymous = matches!(
+            self,
+            Self::RepoNotFound {
+                had_token: false,
+                ..
+            }
+        );
         match self.remedy() {
             Some(remedy) => failure.with_remedy(remedy),
             None => failure,

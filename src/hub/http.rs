@@ -15,16 +15,10 @@ use super::text::root_cause;
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 const IDLE_CONNECTION: Duration = Duration::from_mins(1);
 
-/// What a client is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Small JSON answers.
-    Metadata,
-    /// File bytes: HTTP/1.1 only, so that each range has a connection of its own.
-    Bytes,
-}
-
 /// Makes a client; `proxy` is the only proxy that it uses, and hosts of `no_proxy` go around it.
+///
+/// It speaks HTTP/1.1 only, so that each range has a connection of its own. Metadata goes over the same client: then
+/// the first file finds a warm connection, and the system's certificates are read once.
 ///
 /// Fails when the system has no certificates or the proxy's address is no URL that a proxy can have.
 #[expect(
@@ -32,7 +26,6 @@ pub(crate) enum Purpose {
     reason = "this is the one factory of clients"
 )]
 pub(crate) fn client(
-    purpose: Purpose,
     connect_timeout: Duration,
     proxy: Option<&Url>,
     no_proxy: Option<&str>,
@@ -52,13 +45,11 @@ pub(crate) fn client(
         .connect_timeout(connect_timeout.min(CONNECT_TIMEOUT_MAX))
         .pool_idle_timeout(IDLE_CONNECTION)
         .tcp_keepalive(Duration::from_secs(30))
+        .http1_only()
         .no_proxy();
     if let Some(url) = proxy {
         let proxy = Proxy::all(url.clone()).map_err(failed)?;
         builder = builder.proxy(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)));
-    }
-    if purpose == Purpose::Bytes {
-        builder = builder.http1_only();
     }
     builder.build().map_err(failed)
 }
@@ -68,9 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_need_no_crypto_provider_from_the_process() {
-        for purpose in [Purpose::Metadata, Purpose::Bytes] {
-            assert!(client(purpose, CONNECT_TIMEOUT_MAX, None, None).is_ok());
-        }
+    fn a_client_needs_no_crypto_provider_from_the_process() {
+        assert!(client(CONNECT_TIMEOUT_MAX, None, None).is_ok());
     }
 }

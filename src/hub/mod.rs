@@ -51,7 +51,7 @@ pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
 
 use address::{Endpoint, host_of};
-use http::{Purpose, client};
+use http::client;
 use request::Wire;
 
 use crate::clock::Clock;
@@ -85,24 +85,20 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Makes the clients; no request is made.
+    /// Makes the client; no request is made.
     ///
     /// Fails when the endpoint is no hub address, the proxy is no proxy address, or the system has no
     /// certificates.
     pub(crate) fn new(options: HubOptions) -> Result<Self, HubError> {
-        let make = |purpose| {
-            client(
-                purpose,
-                options.metadata_timeout,
-                options.proxy.as_ref(),
-                options.no_proxy.as_deref(),
-            )
-        };
+        let client = client(
+            options.metadata_timeout,
+            options.proxy.as_ref(),
+            options.no_proxy.as_deref(),
+        )?;
         Ok(Self {
             wire: Arc::new(Wire {
                 endpoint: Endpoint::new(options.endpoint.clone())?,
-                metadata: make(Purpose::Metadata)?,
-                bytes: make(Purpose::Bytes)?,
+                client,
                 tokens: options.tokens,
                 metadata_timeout: options.metadata_timeout,
                 read_timeout: options.read_timeout,

@@ -127,7 +127,7 @@ impl RangeReader {
         let mut url = start;
         for _hop in 0..=MAX_HOPS {
             let header = request_header(range);
-            let sent = wire.send(&wire.bytes, &url, token, Some(&header));
+            let sent = wire.send(&url, token, Some(&header));
             let response = match timeout(wire.metadata_timeout, sent).await {
                 Err(_elapsed) => return Err(wire.no_answer(&url).into()),
                 Ok(Err(error)) => return Err(wire.broken(&url, error).into()),
@@ -176,7 +176,7 @@ impl RangeReader {
         let header = request_header(range);
         for _hop in 0..=MAX_HOPS {
             let masked = SafeUrl::new(url.clone()).to_string();
-            let sent = wire.send(&wire.bytes, &url, token, Some(&header));
+            let sent = wire.send(&url, token, Some(&header));
             let response = match timeout(wire.read_timeout, sent).await {
                 Err(_elapsed) => {
                     return Err(FetchError::Stall {

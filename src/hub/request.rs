@@ -40,8 +40,7 @@ const BODY_PATIENCE: u32 = 30;
 /// What all requests share.
 pub(crate) struct Wire {
     pub(crate) endpoint: Endpoint,
-    pub(crate) metadata: Client,
-    pub(crate) bytes: Client,
+    pub(crate) client: Client,
     pub(crate) tokens: TokenSource,
     pub(crate) metadata_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -111,12 +110,14 @@ impl Wire {
     /// One request without following anything; the token is added at the hub's origin only.
     pub(crate) async fn send(
         &self,
-        client: &Client,
         url: &Url,
         token: Option<&Token>,
         range: Option<&str>,
     ) -> reqwest::Result<Response> {
-        let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let mut request = self
+            .client
+            .get(url.clone())
+            .header(ACCEPT_ENCODING, "identity");
         if let Some(range) = range {
             request = request.header(RANGE, range);
         }
@@ -199,7 +200,7 @@ impl Wire {
         }
         let mut second = false;
         loop {
-            let sent = self.send(&self.metadata, url, token, None);
+            let sent = self.send(url, token, None);
             match timeout(self.metadata_timeout, sent).await {
                 Err(_elapsed) => return Err(self.no_answer(url)),
                 Ok(Ok(response)) => return Ok(response),

@@ -2,6 +2,7 @@
 
 use super::{ManagerError, Result, Started, UnifiedModelDownloadManager};
 use crate::domain::{Job, JobState, Model, ModelId, Status};
+use crate::queue::Presence;
 
 /// Priority of a job that nobody gave another one.
 pub(super) const PRIORITY: i32 = 0;
@@ -23,7 +24,7 @@ impl UnifiedModelDownloadManager {
                 status: self.status_of(&model).await?,
             });
         }
-        self.enqueue(&model).await
+        self.enqueue(model, presence).await
     }
 
     /// Like [`Self::start_download`], but asks the hub whether a complete model has moved, unless offline.
@@ -35,7 +36,8 @@ impl UnifiedModelDownloadManager {
             return self.start_download(model_id).await;
         }
         let model = self.model(model_id).await?;
-        self.enqueue(&model).await
+        let (model, presence) = self.look(&model).await?;
+        self.enqueue(model, presence).await
     }
 
     /// Cancels the active job; a running one stops within a second. `None` when there is nothing to cancel.
@@ -109,7 +111,7 @@ impl UnifiedModelDownloadManager {
 
     /// Sets the bytes per second over all connections; none goes back to what the options say.
     ///
-    /// A running transfer obeys within about a second, whichever process runs it.
+    /// A running transfer obeys within 200 ms, whichever process runs it.
     ///
     /// # Errors
     /// [`ManagerError::Invalid`] for 0; the database cannot be written.
@@ -121,11 +123,10 @@ impl UnifiedModelDownloadManager {
                 reason,
             });
         }
-        Ok(self
-            .context
-            .store
-            .set_bandwidth_limit(bytes_per_second)
-            .await?)
+        let context = &self.context;
+        context.store.set_bandwidth_limit(bytes_per_second).await?;
+        context.changed.notify_waiters();
+        Ok(())
     }
 
     /// Whether a job for the model is queued, waiting or running.
@@ -144,7 +145,7 @@ impl UnifiedModelDownloadManager {
         Ok(self.get_download_status(model_id).await?.status == Status::Completed)
     }
 
-    async fn enqueue(&self, model: &Model) -> Result<Started> {
+    async fn enqueue(&self, model: Model, presence: Presence) -> Result<Started> {
         self.refuse_when_disabled()?;
         let (job, created) = self
             .context
@@ -155,10 +156,15 @@ impl UnifiedModelDownloadManager {
             tracing::info!(job.id = %job.id, model.id = %model.id(), "The download is queued.");
             self.context.changed.notify_waiters();
         }
+        let status = if created {
+            self.status_of_new(model, presence, job.clone()).await?
+        } else {
+            self.status_of(&model).await?
+        };
         Ok(Started {
             job: Some(job),
             created,
-            status: self.status_of(model).await?,
+            status,
         })
     }
 

@@ -36,30 +36,41 @@ impl UnifiedModelDownloadManager {
             .await?)
     }
 
-    /// The files of a job's plan.
+    /// At most `limit` files of a job's plan, in the order of their paths, after that path.
     ///
     /// # Errors
     /// [`ManagerError::UnknownJob`].
-    pub async fn job_files(&self, job_id: JobId) -> Result<Vec<FileRow>> {
+    pub async fn job_files(
+        &self,
+        job_id: JobId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<FileRow>> {
         let job = self.job(job_id).await?;
-        Ok(self.context.store.files_of_job(job.key).await?)
+        let store = &self.context.store;
+        Ok(store.files_of_job_after(job.key, after, limit).await?)
     }
 
-    /// The tries of a job.
+    /// At most `limit` tries of a job after that one (0: from the first), oldest first.
     ///
     /// # Errors
     /// [`ManagerError::UnknownJob`].
-    pub async fn job_attempts(&self, job_id: JobId) -> Result<Vec<Attempt>> {
+    pub async fn job_attempts(
+        &self,
+        job_id: JobId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Attempt>> {
         let job = self.job(job_id).await?;
-        Ok(self.context.store.attempts(job.key).await?)
+        Ok(self.context.store.attempts(job.key, after, limit).await?)
     }
 
-    /// The audit trail of a job, oldest first.
+    /// At most `limit` lines of a job's audit trail after the one with this id (0: from the first), oldest first.
     ///
     /// # Errors
     /// [`ManagerError::UnknownJob`].
-    pub async fn job_events(&self, job_id: JobId) -> Result<Vec<Event>> {
+    pub async fn job_events(&self, job_id: JobId, after: i64, limit: u32) -> Result<Vec<Event>> {
         let job = self.job(job_id).await?;
-        Ok(self.context.store.job_events(job.key).await?)
+        Ok(self.context.store.job_events(job.key, after, limit).await?)
     }
 }

@@ -9,12 +9,15 @@ mod clear;
 mod download;
 mod error;
 mod jobs;
+mod kept;
 mod lock;
 mod lock_file;
 mod options;
 mod outcome;
 mod plan;
+mod progress;
 mod promote;
+mod queue;
 mod register;
 mod status;
 mod templates;
@@ -39,6 +42,7 @@ pub use outcome::{
 };
 
 pub use plan::{Comparison, Freshness};
+pub(crate) use queue::LONGEST_QUEUE;
 pub use templates::TemplateSummary;
 pub(crate) use templates::known_source;
 
@@ -54,6 +58,15 @@ pub struct UnifiedModelDownloadManager {
     scheduler: Arc<Scheduler>,
     clock: Arc<dyn Clock>,
     template_problems: Arc<[TemplateProblem]>,
+    kept: Arc<Answers>,
+}
+
+/// What is answered from memory while nothing changes.
+#[derive(Debug, Default)]
+struct Answers {
+    models: kept::KeptByModel<status::ModelView>,
+    queue: kept::Kept<queue::QueueView>,
+    overview: kept::Kept<queue::Overview>,
 }
 
 impl fmt::Debug for UnifiedModelDownloadManager {
@@ -86,6 +99,7 @@ impl UnifiedModelDownloadManager {
             scheduler,
             clock,
             template_problems: problems.into(),
+            kept: Arc::default(),
         })
     }
 

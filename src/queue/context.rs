@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::handlers::Handlers;
 use super::live::Live;
+use super::past::Past;
 use super::retry::RetryPolicy;
 use super::sightings::Sightings;
 use crate::cache::Cache;
@@ -58,6 +59,7 @@ pub(crate) struct Context {
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
     pub(crate) sightings: Sightings,
+    pub(crate) past: Past,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
     pub(crate) changed: Notify,
 }
@@ -76,6 +78,7 @@ impl Context {
             handlers: Handlers::default(),
             live: Live::default(),
             sightings: Sightings::default(),
+            past: Past::default(),
             changed: Notify::new(),
         }
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::keeper::{FileKeeper, KeptFile};
+use super::notes::Notes;
 use super::plan::{self, Plan};
 use super::run::{Run, Stop};
 use super::source::HubSource;
 use crate::cache::CacheError;
 use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId};
-use crate::transfer::{FileTask, TransferError};
+use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
 pub(crate) async fn what_is_missing(
@@ -105,19 +106,33 @@ pub(crate) async fn fetch(
         .iter()
         .map(|rows| task(run, repo_id, plan, &rows[0]))
         .collect();
+    let digests: HashSet<Digest> = missing
+        .iter()
+        .map(|rows| rows[0].file.digest.clone())
+        .collect();
+    let notes = Notes::path(&run.context.options.database);
+    let notes =
+        blocking(move || Notes::load(&notes, |part| digests.contains(part.digest()))).await?;
     let kept = missing.into_iter().map(KeptFile::new).collect();
-    let keeper = Arc::new(FileKeeper::new(Arc::clone(run), repo_id.clone(), kept));
+    let keeper = FileKeeper::new(Arc::clone(run), repo_id.clone(), kept, notes);
+    let keeper = Arc::new(keeper);
     let progress = Arc::clone(&run.live.transfer);
     let outcome = run
         .context
         .engine
         .run(
             tasks,
-            Arc::clone(&keeper) as _,
+            Arc::clone(&keeper) as Arc<dyn Keeper>,
             progress,
             run.halt.token().clone(),
         )
         .await;
+    if let Err(TransferError::Failed(failure)) = &outcome
+        && failure.code != FailureCode::LeaseLost
+        && let Err(failure) = keeper.drop_useless().await
+    {
+        tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
+    }
     match outcome {
         Ok(()) => drop_useless_parts(run, repo_id, plan).await,
         Err(TransferError::Cancelled | TransferError::Fenced) => Err(Stop::Halted),

@@ -1,9 +1,10 @@
 //! What the transfer engine asks of the queue: locks, parts, checkpoints, final names; all of it fenced.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::SecondsFormat;
@@ -11,12 +12,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::fetch::blocking;
+use super::notes::Notes;
 use super::reporter;
-use super::run::{Run, Stop};
+use super::run::{Run, Stop, store_failure};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
-use crate::domain::{Failure, FailureCode, FileRow, RangeSet, RepoId};
+use crate::domain::{Failure, FailureCode, FileRow, HashMark, RepoId};
 use crate::store::FileCheckpoint;
-use crate::transfer::{Keeper, Opening};
+use crate::transfer::{Keeper, Known, Opening};
 
 /// A blob that is being fetched, and the rows of the paths that share it.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct KeptFile {
 #[derive(Debug)]
 struct OpenPart {
     part: PartName,
+    /// Whether the part's name outlives a power cut. A row may name it only then.
+    durable: bool,
     /// None when a hung worker, from which the lease was taken, still has it.
     _lock: Option<BlobLock>,
 }
@@ -59,6 +63,9 @@ pub(crate) struct FileKeeper {
     files: Vec<KeptFile>,
     /// The blob that was found locked last.
     locked: Mutex<Option<usize>>,
+    notes: Arc<Notes>,
+    /// Whether the folders above the blobs are durable.
+    rooted: Arc<AtomicBool>,
 }
 
 /// What was found under the lock of a blob.
@@ -69,18 +76,23 @@ enum Found {
         lock: Option<BlobLock>,
         part: PartName,
         file: File,
-        have: RangeSet,
+        known: Known,
+        /// Bytes that are only noted.
+        unsynced: u64,
         replaces: Option<PartName>,
+        durable: bool,
     },
 }
 
 impl FileKeeper {
-    pub(crate) fn new(run: Arc<Run>, repo_id: RepoId, files: Vec<KeptFile>) -> Self {
+    pub(crate) fn new(run: Arc<Run>, repo_id: RepoId, files: Vec<KeptFile>, notes: Notes) -> Self {
         Self {
             run,
             repo_id,
             files,
             locked: Mutex::new(None),
+            notes: Arc::new(notes),
+            rooted: Arc::default(),
         }
     }
 
@@ -115,7 +127,8 @@ impl FileKeeper {
         );
         let reuse = self.run.clean || row.part_token == Some(self.run.claim.lease_token);
         let must_lock = self.run.clean;
-        let found = blocking(move || find(&cache, &repo, &row, reuse, must_lock))
+        let notes = Arc::clone(&self.notes);
+        let found = blocking(move || find(&cache, &repo, &row, &notes, reuse, must_lock))
             .await?
             .map_err(|error| error.failure())?;
         if !matches!(found, Found::Locked) {
@@ -144,13 +157,19 @@ impl FileKeeper {
                 lock,
                 part,
                 file,
-                have,
+                known,
+                unsynced,
                 replaces,
+                durable,
             } => {
-                *kept.slot() = Some(OpenPart { part, _lock: lock });
+                *kept.slot() = Some(OpenPart {
+                    part,
+                    durable,
+                    _lock: lock,
+                });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
-                    self.save(vec![(index, have.clone())]).await?;
+                    self.save(vec![(index, known.clone())]).await?;
                     let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
                     blocking(move || cache.delete_part(&repo, &old))
                         .await?
@@ -158,16 +177,19 @@ impl FileKeeper {
                 }
                 Ok(Opening::Part {
                     file: Arc::new(file),
-                    have,
+                    known,
+                    unsynced,
                 })
             }
         }
     }
 
-    async fn save(&self, files: Vec<(usize, RangeSet)>) -> Result<(), Failure> {
+    async fn save(&self, files: Vec<(usize, Known)>) -> Result<(), Failure> {
+        self.make_durable(files.iter().map(|(index, _)| *index))
+            .await?;
         let checkpoints: Vec<FileCheckpoint> = files
             .into_iter()
-            .flat_map(|(index, ranges)| {
+            .flat_map(|(index, known)| {
                 let kept = &self.files[index];
                 let part = kept
                     .slot()
@@ -175,7 +197,8 @@ impl FileKeeper {
                     .map(|open| open.part.as_str().to_owned());
                 part.into_iter().map(move |part_name| FileCheckpoint {
                     file_key: kept.first().key,
-                    ranges: ranges.clone(),
+                    ranges: known.ranges.clone(),
+                    hash_mark: known.hash.clone(),
                     part_name,
                     part_token: self.run.claim.lease_token,
                 })
@@ -184,6 +207,30 @@ impl FileKeeper {
         reporter::checkpoint(&self.run, &checkpoints)
             .await
             .map_err(failure)
+    }
+
+    /// Makes the names of these parts outlive a power cut, with one sync for all that are new.
+    ///
+    /// Not at their birth: a small file is whole before a row ever names its part.
+    async fn make_durable(&self, indexes: impl Iterator<Item = usize>) -> Result<(), Failure> {
+        let is_new = |open: &OpenPart| !open.durable;
+        let fresh: Vec<usize> = indexes
+            .filter(|index| self.files[*index].slot().as_ref().is_some_and(is_new))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let rooted = Arc::clone(&self.rooted);
+        blocking(move || sync_names(&cache, &repo, &rooted))
+            .await?
+            .map_err(|error| error.failure())?;
+        for index in fresh {
+            if let Some(open) = self.files[index].slot().as_mut() {
+                open.durable = true;
+            }
+        }
+        Ok(())
     }
 
     async fn publish(&self, indexes: Vec<usize>) -> Result<(), Failure> {
@@ -197,10 +244,11 @@ impl FileKeeper {
             let file = kept.first().file.clone();
             parts.extend(kept.slot().as_ref().map(|open| (open.part.clone(), file)));
         }
-        let (cache, repo, trust) = (
+        let (cache, repo, trust, rooted) = (
             Arc::clone(&self.run.context.cache),
             self.repo_id.clone(),
             Arc::clone(&self.run.trust),
+            Arc::clone(&self.rooted),
         );
         let rename = move || {
             if !trust.holds() {
@@ -210,7 +258,7 @@ impl FileKeeper {
                 for (part, file) in &parts {
                     cache.publish_blob(&repo, part, &file.digest, file.size)?;
                 }
-                cache.sync_blobs(&repo)
+                sync_names(&cache, &repo, &rooted)
             };
             publish().map_err(|error| io::Error::other(error.failure()))
         };
@@ -224,13 +272,49 @@ impl FileKeeper {
         done.await.map_err(failure)?;
         for &index in &indexes {
             let kept = &self.files[index];
-            *kept.slot() = None;
+            if let Some(open) = kept.slot().take() {
+                self.notes.forget(&open.part);
+            }
             self.run
                 .live
                 .files_done
                 .fetch_add(kept.rows.len() as u64, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Removes the parts of this run that no row can go on with: nothing of them was saved, and the next attempt
+    /// would begin another one beside them. Asked when the engine has ended; the blobs' locks are still held.
+    pub(super) async fn drop_useless(&self) -> Result<(), Failure> {
+        let opened: Vec<PartName> = self
+            .files
+            .iter()
+            .filter_map(|kept| kept.slot().as_ref().map(|open| open.part.clone()))
+            .collect();
+        if opened.is_empty() {
+            return Ok(());
+        }
+        let rows = self
+            .run
+            .context
+            .store
+            .files_of_job(self.run.claim.job_key)
+            .await
+            .map_err(|error| store_failure(&error))?;
+        let useful: HashSet<String> = rows
+            .into_iter()
+            .filter(|row| !row.ranges.is_empty())
+            .filter_map(|row| row.part_name)
+            .collect();
+        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let trust = Arc::clone(&self.run.trust);
+        let dropped = blocking(move || {
+            let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));
+            // A successor may have taken up what is ours no longer.
+            let mut useless = useless.take_while(|_| trust.holds());
+            useless.try_for_each(|part| cache.delete_part(&repo, part).map(drop))
+        });
+        dropped.await?.map_err(|error: CacheError| error.failure())
     }
 
     /// Counts a blob that someone else brought in.
@@ -251,6 +335,7 @@ fn find(
     cache: &Cache,
     repo: &RepoId,
     row: &FileRow,
+    notes: &Notes,
     reuse: bool,
     must_lock: bool,
 ) -> Result<Found, CacheError> {
@@ -262,22 +347,37 @@ fn find(
     if cache.find_blob(repo, digest, row.file.size) {
         return Ok(Found::Present);
     }
-    let former = row
+    let recorded = row
         .part_name
         .as_deref()
         .and_then(|name| name.parse::<PartName>().ok());
+    // A part that was killed before its first checkpoint is known by its note alone.
+    let noted = || notes.part_of(digest).filter(|_| must_lock);
+    let former = recorded.or_else(noted);
     let have = row.ranges.clone().clipped(row.file.size);
     if let Some(former) = former {
         // A worker that may still be alive keeps the old inode: what it writes there must not reach our file.
         if reuse {
             if let Some(file) = cache.open_part(repo, &former)? {
-                let have = have.clipped(file.metadata().map_or(0, |facts| facts.len()));
+                let length = file.metadata().map_or(0, |facts| facts.len());
+                let mut known = Known {
+                    ranges: have.clipped(length),
+                    hash: row.hash_mark.clone(),
+                };
+                let recorded = known.ranges.len();
+                if must_lock {
+                    // The writer of the notes is certainly dead, so they do not change any more.
+                    add(&mut known, clipped(notes.of(&former), length));
+                }
                 return Ok(Found::Part {
                     lock,
                     part: former,
                     file,
-                    have,
+                    unsynced: known.ranges.len() - recorded,
+                    known,
                     replaces: None,
+                    // A part that only a note knows may have a name that only the page cache knows.
+                    durable: row.part_name.is_some(),
                 });
             }
         } else {
@@ -287,8 +387,14 @@ fn find(
                     lock,
                     part: fresh,
                     file,
-                    have,
+                    // The copy is another file: it is hashed from its first byte.
+                    known: Known {
+                        ranges: have,
+                        hash: None,
+                    },
+                    unsynced: 0,
                     replaces: Some(former),
+                    durable: false,
                 });
             }
         }
@@ -298,9 +404,40 @@ fn find(
         lock,
         part,
         file,
-        have: RangeSet::new(),
+        known: Known::default(),
+        unsynced: 0,
         replaces: None,
+        durable: false,
     })
+}
+
+fn clipped(known: Known, length: u64) -> Known {
+    Known {
+        ranges: known.ranges.clipped(length),
+        ..known
+    }
+}
+
+/// Adds what was noted to what was recorded; the longer hash wins.
+fn add(known: &mut Known, noted: Known) {
+    noted
+        .ranges
+        .iter()
+        .for_each(|range| known.ranges.insert(range));
+    let at = |hash: &Option<HashMark>| hash.as_ref().map(|mark| mark.at);
+    if at(&noted.hash) > at(&known.hash) {
+        known.hash = noted.hash;
+    }
+}
+
+/// Makes the names of parts and blobs durable, the first time with the folders above them.
+fn sync_names(cache: &Cache, repo: &RepoId, rooted: &AtomicBool) -> Result<(), CacheError> {
+    if rooted.load(Ordering::Acquire) {
+        return cache.sync_blobs(repo);
+    }
+    cache.sync_blobs_up(repo)?;
+    rooted.store(true, Ordering::Release);
+    Ok(())
 }
 
 fn failure(stop: Stop) -> Failure {
@@ -315,8 +452,16 @@ impl Keeper for FileKeeper {
         self.open_one(index).boxed()
     }
 
-    fn checkpoint(&self, files: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn checkpoint(&self, files: Vec<(usize, Known)>) -> BoxFuture<'_, Result<(), Failure>> {
         self.save(files).boxed()
+    }
+
+    fn note(&self, index: usize, known: &Known) {
+        let part = self.files[index].slot().as_ref().map(|o| o.part.clone());
+        // A stale worker's notes are of a part that its successor does not use.
+        if let Some(part) = part.filter(|_| self.may_write()) {
+            self.notes.note(&part, known);
+        }
     }
 
     fn finish(&self, indexes: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {

@@ -16,6 +16,8 @@ mod inspect;
 mod keeper;
 mod lease;
 mod live;
+mod notes;
+mod past;
 mod plan;
 mod presence;
 mod publish;

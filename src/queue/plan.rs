@@ -145,6 +145,9 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
         (files, None)
     } else {
         let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
+        if context.hub.has_token().await {
+            context.past.token_worked(run.job.id);
+        }
         let files = outline.files();
         (files, outline.selected.whole.then_some(outline.tree))
     };

@@ -15,8 +15,8 @@ use crate::store::{FileCheckpoint, ProgressUpdate, StoreError};
 
 /// How often the numbers are written, unless the lease is so short that it must be renewed more often.
 const BEAT: Duration = Duration::from_secs(1);
-/// How often the row is read for a cancel or a pause that another process asked for.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is asked whether anybody wrote: a cancel, a pause, another limit. Only then the rows are read.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Beats and looks until it is dropped; a beat that has to wait does not keep it from looking.
 pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
@@ -33,7 +33,6 @@ async fn beats(run: &Run, lease: &Lease, blocked: &AtomicBool) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        obey_limit(run).await;
         verifying(run).await;
         blocked.store(true, Ordering::Release);
         let beaten = beat(run).await;
@@ -53,6 +52,7 @@ async fn looks(run: &Run, stop: &CancellationToken, blocked: &AtomicBool) {
     let context = &run.context;
     let mut ticks = tokio::time::interval(LOOK.min(run.trust.beat_every(BEAT)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seen = None;
     loop {
         let changed = context.changed.notified();
         tokio::select! {
@@ -60,7 +60,13 @@ async fn looks(run: &Run, stop: &CancellationToken, blocked: &AtomicBool) {
             _ = ticks.tick() => {}
             () = changed => {}
         }
-        look(run, blocked).await;
+        // Taken before the rows are read; a version that cannot be had is never the one that was seen.
+        let version = context.store.version().await.ok();
+        if version.is_none() || version != seen || blocked.load(Ordering::Acquire) {
+            seen = version;
+            look(run, blocked).await;
+            obey_limit(run).await;
+        }
         if !run.trust.holds() {
             run.halt.stop(Cause::Fenced);
         }
@@ -88,6 +94,7 @@ async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
         files_done: numbers.files_done,
         rate: numbers.rate,
         current_file: numbers.current_file,
+        phase: numbers.phase,
         last_byte_at: numbers.last_byte_at,
     };
     let signal = context

@@ -1,7 +1,7 @@
 //! What becomes of a job after a failed attempt: one pure function.
 //!
-//! Attempts without a new byte are counted and bounded; a new byte resets the count. Causes that lie outside
-//! (a full disk, a foreign lock) wait without being counted.
+//! Attempts without a new byte are counted and bounded; a new byte resets the count, but only more than a trickle
+//! resets the pause. Causes that lie outside (a full disk, a foreign lock) wait without being counted.
 
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub(crate) struct RetryPolicy {
     pub(crate) backoff_max: Duration,
 }
 
+/// New bytes up to this many are a trickle: a server that gives a few to each attempt is not asked in a hot loop.
+pub(crate) const TRICKLE: u64 = 256 << 10;
+
 /// What becomes of the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
@@ -43,12 +46,14 @@ pub(crate) enum Decision {
 
 impl RetryPolicy {
     /// Decides after `failure`, with `retries` counted before this attempt. `progressed`: this attempt brought new
-    /// bytes. `jitter` in 0..1 spreads the pause over its upper half.
+    /// bytes; `trickles`: attempts in a row up to this one that brought only a [`TRICKLE`].
+    /// `jitter` in 0..1 spreads the pause over its upper half.
     pub(crate) fn decide(
         &self,
         failure: &Failure,
         retries: u32,
         progressed: bool,
+        trickles: u32,
         jitter: f64,
     ) -> Decision {
         match failure.code.disposition() {
@@ -67,7 +72,7 @@ impl RetryPolicy {
                 if retries >= self.max_retries {
                     return Decision::Fail;
                 }
-                let doublings = retries.saturating_sub(1).min(20);
+                let doublings = retries.max(trickles).saturating_sub(1).min(20);
                 let full = self
                     .backoff
                     .saturating_mul(1 << doublings)
@@ -103,7 +108,7 @@ mod tests {
     };
 
     fn pause(failure: &Failure, retries: u32, progressed: bool) -> Option<(Duration, u32)> {
-        match POLICY.decide(failure, retries, progressed, 1.0) {
+        match POLICY.decide(failure, retries, progressed, 0, 1.0) {
             Decision::Fail => None,
             Decision::Wait { pause, retries, .. } => Some((pause, retries)),
         }
@@ -121,6 +126,23 @@ mod tests {
     fn a_new_byte_resets_the_count() {
         let failure = Failure::new(FailureCode::Network, "cut");
         assert_eq!(pause(&failure, 2, true), Some((Duration::from_secs(2), 0)));
+    }
+
+    #[test]
+    fn a_trickle_resets_the_count_but_not_the_pause() {
+        let failure = Failure::new(FailureCode::Network, "cut");
+        let pauses: Vec<u64> = (1..=7)
+            .map(
+                |trickles| match POLICY.decide(&failure, 0, true, trickles, 1.0) {
+                    Decision::Wait { pause, retries, .. } => {
+                        assert_eq!(retries, 0);
+                        pause.as_secs()
+                    }
+                    Decision::Fail => panic!("a new byte came"),
+                },
+            )
+            .collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]
@@ -152,7 +174,7 @@ mod tests {
     #[test]
     fn jitter_keeps_to_the_upper_half() {
         let failure = Failure::new(FailureCode::Network, "cut");
-        let Decision::Wait { pause, .. } = POLICY.decide(&failure, 0, false, 0.0) else {
+        let Decision::Wait { pause, .. } = POLICY.decide(&failure, 0, false, 0, 0.0) else {
             panic!("waits")
         };
         assert_eq!(pause, Duration::from_secs(1));

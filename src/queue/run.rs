@@ -52,6 +52,13 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Tells the readers in this process what the job does now; the table learns it with the next report.
+    ///
+    /// For steps that are over in a moment: a commit of its own would take longer than they do.
+    pub(crate) fn show(&self, phase: Phase) {
+        self.live.set_phase(phase);
+    }
+
     /// Tells the table and the readers what the job does now.
     pub(crate) async fn enter(&self, phase: Phase) -> Result<(), Stop> {
         self.live.set_phase(phase);

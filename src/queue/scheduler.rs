@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::lease::{Lease, Standby};
 use super::run::Ended;
-use super::{upkeep, worker};
+use super::upkeep::Housework;
+use super::worker;
 use crate::domain::JobId;
 use crate::store::StoreError;
 
@@ -140,7 +141,7 @@ impl Scheduler {
         let context = &self.context;
         tracing::info!(lease.token, "Took the lease.");
         let mut beaten = context.clock.monotonic();
-        let mut kept = None;
+        let mut housework = Housework::new(context.clock.monotonic());
         while !stop.is_cancelled() {
             let changed = context.changed.notified();
             match self.tick(&lease, only, stop).await {
@@ -172,7 +173,7 @@ impl Scheduler {
                     }
                 }
             }
-            upkeep::run_if_due(context, &mut kept).await;
+            housework.run_if_due(context, stop).await;
             tokio::select! {
                 () = changed => {}
                 () = self.pause(POLL, stop) => {}

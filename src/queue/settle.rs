@@ -5,11 +5,13 @@ use std::time::Duration;
 use super::halt::Cause;
 use super::retry::Decision;
 use super::run::{Ended, Run, Stop};
-use crate::domain::{Failure, FailureCode, JobKind};
+use crate::domain::{Failure, FailureCode, JobKind, WaitReason};
 use crate::store::StoreError;
 
 /// Pause between tries to write the outcome while the database refuses.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A token that is gone is looked for again after this long.
+const TOKEN_RECHECK: Duration = Duration::from_secs(15);
 /// Tries to write the outcome while the service stops; the lease's release requeues the job anyway.
 const TRIES_AT_STOP: u32 = 2;
 
@@ -18,15 +20,20 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
     let failure = match outcome {
         Ok(()) => {
             tracing::info!(job.id = %run.job.id, model.id = %run.model.id(), "The job is completed.");
+            run.context.past.forget(run.job.id);
             return Ended::Settled;
         }
         Err(Stop::Halted) => None,
         Err(Stop::Failed(failure)) => (run.halt.cause().is_none()).then_some(failure),
     };
+    let decision = failure.as_ref().map(|failure| decide(run, failure));
+    if matches!(decision, Some(Decision::Fail)) || run.halt.cause() == Some(Cause::Cancelled) {
+        run.context.past.forget(run.job.id);
+    }
     let mut tries = 0;
     loop {
         tries += 1;
-        match write(run, failure.as_ref()).await {
+        match write(run, failure.as_ref().zip(decision.as_ref())).await {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
@@ -42,9 +49,41 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
     }
 }
 
-async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError> {
+/// What becomes of the job after a failed attempt.
+fn decide(run: &Run, failure: &Failure) -> Decision {
+    let (context, written) = (&run.context, run.live.written());
+    let trickles = context.past.attempt(run.job.id, written);
+    let policy = context.options.retry;
+    if lacks_token(run, failure) {
+        return Decision::Wait {
+            reason: WaitReason::AuthRequired,
+            pause: TOKEN_RECHECK.min(policy.backoff_max),
+            retries: run.job.retries,
+        };
+    }
+    policy.decide(failure, run.job.retries, written > 0, trickles, jitter())
+}
+
+/// Whether the hub let this job in before and does not any more: then a person brings the token back, and no new
+/// start is needed. A job that was never let in fails, as its cause is not known to be the token.
+fn lacks_token(run: &Run, failure: &Failure) -> bool {
+    let was_let_in = run.job.commit.is_some() || run.live.total() > 0;
+    match failure.code {
+        FailureCode::TokenMissing
+        | FailureCode::TokenInvalid
+        | FailureCode::Gated
+        | FailureCode::Forbidden => was_let_in,
+        // To whom sends no token, a private repository does not exist.
+        FailureCode::RepoNotFound => {
+            was_let_in && failure.anonymous && run.context.past.had_token(run.job.id)
+        }
+        _ => false,
+    }
+}
+
+async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended, StoreError> {
     let (store, claim, now) = (&run.context.store, run.claim, run.context.clock.now());
-    let Some(failure) = failure else {
+    let Some((failure, decision)) = failed else {
         match run.halt.cause() {
             Some(Cause::Fenced) => return Ok(Ended::Fenced),
             Some(Cause::Cancelled) => {
@@ -62,14 +101,9 @@ async fn write(run: &Run, failure: Option<&Failure>) -> Result<Ended, StoreError
         }
         return Ok(Ended::Settled);
     };
-    let progressed = run.live.written() > 0;
-    match run
-        .context
-        .options
-        .retry
-        .decide(failure, run.job.retries, progressed, jitter())
-    {
+    match *decision {
         Decision::Fail => {
+            let failure = &failure.clone().with_next_step();
             tracing::warn!(job.id = %run.job.id, model.id = %run.model.id(), code = %failure.code, %failure, "The job failed.");
             if run.job.kind == JobKind::Verify && !run.job.repair {
                 if !store.fail_verify(claim, failure, now).await? {

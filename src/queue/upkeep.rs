@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::context::Context;
 use super::fetch::blocking;
 use super::run::store_failure;
@@ -12,23 +14,43 @@ use crate::domain::Failure;
 
 /// How often an idle holder does the housework.
 const INTERVAL: Duration = Duration::from_mins(10);
+/// How long after taking the lease it is done first.
+const SETTLE: Duration = Duration::from_secs(5);
 /// A part that no row names is removed at this age: another database may have made it a moment ago.
 const PART_AGE: Duration = Duration::from_hours(24);
 
-/// Does the housework when it is due; `done` is when it was done last, on the monotonic clock.
-pub(crate) async fn run_if_due(context: &Context, done: &mut Option<Duration>) {
-    let now = context.clock.monotonic();
-    if done.is_some_and(|at| now.saturating_sub(at) < INTERVAL) {
-        return;
+/// When the housework of this holder is due.
+#[derive(Debug)]
+pub(crate) struct Housework {
+    /// On the monotonic clock.
+    due: Duration,
+}
+
+impl Housework {
+    /// Due a moment after `now`, the beginning of the lease: work that waits goes first, and a holder that leaves
+    /// after one short job leaves it to a later one.
+    pub(crate) fn new(now: Duration) -> Self {
+        Self { due: now + SETTLE }
     }
-    *done = Some(now);
-    if let Err(failure) = run_once(context).await {
-        tracing::warn!(%failure, "The housework failed.");
+
+    /// Does it when it is due, up to the next step after `stop`.
+    pub(crate) async fn run_if_due(&mut self, context: &Context, stop: &CancellationToken) {
+        let now = context.clock.monotonic();
+        if now < self.due {
+            return;
+        }
+        self.due = now + INTERVAL;
+        if let Err(failure) = run_once(context, stop).await {
+            tracing::warn!(%failure, "The housework failed.");
+        }
     }
 }
 
-/// Does the housework once.
-pub(crate) async fn run_once(context: &Context) -> Result<(), Failure> {
+/// Does the housework once; leaves out what is left when `stop` is given meanwhile.
+async fn run_once(context: &Context, stop: &CancellationToken) -> Result<(), Failure> {
+    if stop.is_cancelled() {
+        return Ok(());
+    }
     let now = context.clock.now();
     let pruned = context
         .store
@@ -40,6 +62,9 @@ pub(crate) async fn run_once(context: &Context) -> Result<(), Failure> {
         .checkpoint_wal()
         .await
         .map_err(|error| store_failure(&error))?;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
     let named = context
         .store
         .all_parts()

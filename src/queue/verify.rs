@@ -25,7 +25,7 @@ const MOST_NAMED: usize = 10;
 /// Runs the job.
 pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
     let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
-    run.enter(Phase::Resolving).await?;
+    run.show(Phase::Resolving);
     let plan = verify_plan::make(run, wanted).await?;
     run.enter(Phase::Verifying).await?;
     let findings = compare::compare(run, repo_id, &plan.commit, &plan.rows, true).await?;
@@ -44,15 +44,15 @@ pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
     }
     discard(run, repo_id, &plan.commit, findings.wrong).await?;
     let plan = reread(run, plan).await?;
-    run.enter(Phase::CheckingCache).await?;
+    run.show(Phase::CheckingCache);
     let compared = run.live.present_bytes.load(Ordering::Relaxed);
     let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
     count_on(run, compared, &missing).await?;
     if !missing.is_empty() {
-        run.enter(Phase::Downloading).await?;
+        run.show(Phase::Downloading);
         fetch::fetch(run, repo_id, &plan, missing).await?;
     }
-    run.enter(Phase::Publishing).await?;
+    run.show(Phase::Publishing);
     finish(run, repo_id, revision, plan, true).await
 }
 

@@ -55,15 +55,15 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
         return verify::run(run, &wanted).await;
     }
     let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
-    run.enter(Phase::Resolving).await?;
+    run.show(Phase::Resolving);
     let plan = plan::make(run, &wanted).await?;
-    run.enter(Phase::CheckingCache).await?;
+    run.show(Phase::CheckingCache);
     let plan = verify::discard_known_wrong(run, repo_id, plan).await?;
     let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
     if !missing.is_empty() {
-        run.enter(Phase::Downloading).await?;
+        run.show(Phase::Downloading);
         fetch::fetch(run, repo_id, &plan, missing).await?;
     }
-    run.enter(Phase::Publishing).await?;
+    run.show(Phase::Publishing);
     publish::publish(run, repo_id, revision, &plan).await
 }

@@ -51,6 +51,8 @@ pub(crate) struct ProgressUpdate {
     pub(crate) current_file: Option<String>,
     /// When the last byte came; none keeps what is stored.
     pub(crate) last_byte_at: Option<DateTime<Utc>>,
+    /// What the worker does now; none keeps what is stored.
+    pub(crate) phase: Option<Phase>,
 }
 
 /// What people asked for since the last report.
@@ -72,12 +74,13 @@ macro_rules! report {
         let files = signed($update.files_done, "the number of files")?;
         let rate = signed($update.rate, "the speed")?;
         let last_byte = $update.last_byte_at.map(ms);
+        let phase = $update.phase.map(|phase| phase.as_str());
         sqlx::query!(
             r#"UPDATE jobs SET bytes_done = max(bytes_done, min(?4, coalesce(bytes_total, ?4))),
                       bytes_reused = min(?5, max(bytes_done, min(?4, coalesce(bytes_total, ?4)))),
                       files_done = max(files_done, min(?6, coalesce(files_total, ?6))),
                       rate = ?7, current_file = ?8, last_byte_at_ms = coalesce(?9, last_byte_at_ms),
-                      progress_at_ms = ?10, updated_at_ms = ?10
+                      phase = coalesce(?11, phase), progress_at_ms = ?10, updated_at_ms = ?10
                 WHERE job_key = ?1 AND state = 'running' AND lease_token = ?2 AND attempt = ?3
             RETURNING (cancel_requested_ms IS NOT NULL) AS "cancel!: bool",
                       (paused OR (SELECT s.paused FROM settings s)) AS "pause!: bool""#,
@@ -91,6 +94,7 @@ macro_rules! report {
             $update.current_file,
             last_byte,
             now,
+            phase,
         )
     }};
 }
@@ -125,11 +129,14 @@ impl Store {
                 r#"UPDATE jobs SET state = 'running', lease_token = ?1, attempt = attempt + 1, phase = NULL, rate = 0,
                           started_at_ms = coalesce(started_at_ms, ?2), updated_at_ms = ?2, progress_at_ms = ?2,
                           wait_reason = NULL, current_file = NULL, error_code = NULL, error = NULL, remedy = NULL
-                    WHERE job_key = (SELECT q.job_key FROM jobs q
-                                      WHERE q.state = 'queued' AND q.paused = 0
-                                        AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)
-                                        AND (?4 IS NULL OR q.job_id = ?4)
-                                      ORDER BY q.priority DESC, q.job_key LIMIT 1)
+                    WHERE job_key = CASE WHEN ?4 IS NULL
+                          THEN (SELECT q.job_key FROM jobs q
+                                 WHERE q.state = 'queued' AND q.paused = 0
+                                   AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)
+                                 ORDER BY q.priority DESC, q.job_key LIMIT 1)
+                          ELSE (SELECT q.job_key FROM jobs q
+                                 WHERE q.job_id = ?4 AND q.state = 'queued' AND q.paused = 0
+                                   AND (q.run_after_ms <= ?2 OR q.run_after_ms > ?3)) END
                       AND (SELECT s.paused FROM settings s) = 0
                       AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.state = 'running')
                 RETURNING job_key AS "key!""#,

@@ -78,6 +78,17 @@ impl StoreError {
             given: given.chars().take(100).collect(),
         }
     }
+
+    /// The same for another caller whose write shared the transaction; causes that cannot be copied become text.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            Self::Busy => Self::Busy,
+            Self::Fenced => Self::Fenced,
+            Self::Conflict(reason) => Self::Conflict(reason.clone()),
+            other => Self::Database(sqlx::Error::Protocol(other.to_string())),
+        }
+    }
 }
 
 /// The low byte of SQLite's extended result code: its primary code.

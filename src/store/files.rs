@@ -19,6 +19,24 @@ impl Store {
             .await?)
     }
 
+    /// A page of those files: at most `limit`, in the order of their paths, after that path.
+    pub(crate) async fn files_of_job_after(
+        &self,
+        job_key: i64,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<FileRow>> {
+        // No path is empty.
+        let (after, limit) = (after.unwrap_or_default(), i64::from(limit));
+        let question = select_files!(
+            "WHERE f.job_key = ?1 AND f.path > ?2 ORDER BY f.path LIMIT ?3",
+            job_key,
+            after,
+            limit
+        );
+        all(self.reader().rows(question).await?)
+    }
+
     /// The files that are known of a model at a commit, in the order of their paths.
     pub(crate) async fn files_of(
         &self,

@@ -13,6 +13,7 @@ mod convert;
 mod error;
 mod files;
 mod finish;
+mod group;
 mod guard;
 mod holder;
 mod jobs;
@@ -28,6 +29,7 @@ mod settings;
 mod trail;
 mod upkeep;
 mod verify;
+mod version;
 mod writer;
 
 #[cfg(test)]
@@ -38,17 +40,20 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use group::Group;
 use reader::Reader;
+use version::Watch;
 use writer::Writer;
 
 pub(crate) use cached::GoneRevisions;
 pub(crate) use claims::{Claim, Claimed, ProgressUpdate};
 pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
-pub(crate) use models::{Removal, Replacement};
+pub(crate) use models::{Estimates, Removal, Replacement};
 pub(crate) use plan::{FileCheckpoint, NewPlan};
 pub(crate) use trail::PartRow;
 pub(crate) use verify::Checked;
+pub(crate) use version::Version;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -63,9 +68,11 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     reader: Reader,
-    /// One connection of its own: `data_version` counts per connection.
-    watch: Reader,
-    /// Publications, which must end even when nobody waits for them any more.
+    /// Writes that wait for a common commit.
+    group: Arc<Group>,
+    /// What others have committed.
+    watch: Watch,
+    /// Publications and group commits, which must end even when nobody waits for them any more.
     tasks: TaskTracker,
 }
 

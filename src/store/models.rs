@@ -2,13 +2,15 @@
 //!
 //! A registration is never overwritten by accident: adding one that exists answers the one that is there.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
-use super::convert::{json, ms, signed, signed_opt};
+use super::convert::{count_opt, json, keys, ms, signed, signed_opt};
 use super::rows::{all, select_models};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness};
+use crate::domain::{CommitHash, Model, ModelId, NewModel, Origin, Readiness, RepoId};
 
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,25 @@ pub(crate) enum Replacement {
     Absent,
     /// A job for it is active and the files would differ.
     Busy,
+}
+
+/// What a registration guesses before there is a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Estimates {
+    /// Bytes.
+    pub(crate) bytes: Option<u64>,
+    /// Files.
+    pub(crate) files: Option<u64>,
+}
+
+impl Estimates {
+    /// Those of a model.
+    pub(crate) fn of(model: &Model) -> Self {
+        Self {
+            bytes: model.spec.total_size_estimate,
+            files: model.spec.file_count_estimate,
+        }
+    }
 }
 
 /// The columns of a registration.
@@ -92,43 +113,36 @@ impl<'a> Spec<'a> {
 }
 
 impl Store {
+    /// What the registrations of these models guess, by key.
+    pub(crate) async fn estimates(&self, model_keys: &[i64]) -> Result<HashMap<i64, Estimates>> {
+        const T: &str = "models";
+        let list = keys(model_keys);
+        let rows = self
+            .reader()
+            .rows(sqlx::query!(
+                r#"SELECT model_key AS "key!", total_size_estimate AS "bytes?", file_count_estimate AS "files?"
+                     FROM models WHERE model_key IN (SELECT value FROM json_each(?1))"#,
+                list
+            ))
+            .await?;
+        rows.into_iter()
+            .map(|row| {
+                let bytes = count_opt(row.bytes, T, "total_size_estimate")?;
+                let files = count_opt(row.files, T, "file_count_estimate")?;
+                Ok((row.key, Estimates { bytes, files }))
+            })
+            .collect()
+    }
+
     /// Registers a model. When the id is taken, the registration that is there comes back with `false`.
     pub(crate) async fn add_model(
         &self,
         model: &NewModel,
         now: DateTime<Utc>,
     ) -> Result<(Model, bool)> {
-        let spec = Spec::of(model)?;
-        let (id, now) = (model.model_id.as_str(), ms(now));
-        let mut tx = self.writer().begin().await?;
-        let added = tx
-            .exec(sqlx::query!(
-                "INSERT INTO models (model_id, kind, origin, repo_id, revision, template, variant, allow_patterns,
-                                     ignore_patterns, model_path, description, total_size_estimate,
-                                     file_count_estimate, created_at_ms, updated_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)
-                 ON CONFLICT (model_id) DO NOTHING",
-                id,
-                spec.kind,
-                spec.origin,
-                spec.repo_id,
-                spec.revision,
-                spec.template,
-                spec.variant,
-                spec.allow_patterns,
-                spec.ignore_patterns,
-                spec.model_path,
-                model.description,
-                spec.total_size_estimate,
-                spec.file_count_estimate,
-                now,
-            ))
-            .await?;
-        let stored = by_id(&mut tx, &model.model_id)
-            .await?
-            .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
-        tx.commit().await?;
-        Ok((stored, added == 1))
+        let model = model.clone();
+        self.grouped(move |tx| Box::pin(async move { insert_model(tx, &model, now).await }))
+            .await
     }
 
     /// Puts a registration in place of the one with the same id. What was complete stays so only when the same files are meant.
@@ -173,11 +187,18 @@ impl Store {
             same_files,
         ))
         .await?;
-        if !same_files {
-            // The plans of the old selection prove nothing about the new one.
+        if repository(&before.spec.origin) != repository(&model.origin) {
             tx.exec(sqlx::query!(
                 "DELETE FROM files WHERE model_key = ?1",
                 before.key
+            ))
+            .await?;
+        } else if !same_files {
+            // The plans of the old selection prove nothing about the new one; a file that was found wrong stays wrong.
+            tx.exec(sqlx::query!(
+                "UPDATE files SET plan = NULL, updated_at_ms = ?2 WHERE model_key = ?1",
+                before.key,
+                now
             ))
             .await?;
         }
@@ -217,6 +238,7 @@ impl Store {
     }
 
     /// One registration by its key.
+    #[cfg(test)]
     pub(crate) async fn model_by_key(&self, key: i64) -> Result<Option<Model>> {
         let row = self
             .reader()
@@ -332,6 +354,47 @@ impl<'a> ReadyColumns<'a> {
             verified: readiness.is_some_and(|ready| ready.verified),
             since: readiness.map(|ready| ms(ready.since)),
         })
+    }
+}
+
+/// Adds a registration, or finds the one with its id.
+async fn insert_model(tx: &mut Tx, model: &NewModel, now: DateTime<Utc>) -> Result<(Model, bool)> {
+    let spec = Spec::of(model)?;
+    let (id, now) = (model.model_id.as_str(), ms(now));
+    let added = tx
+        .exec(sqlx::query!(
+            "INSERT INTO models (model_id, kind, origin, repo_id, revision, template, variant, allow_patterns,
+                                 ignore_patterns, model_path, description, total_size_estimate,
+                                 file_count_estimate, created_at_ms, updated_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)
+             ON CONFLICT (model_id) DO NOTHING",
+            id,
+            spec.kind,
+            spec.origin,
+            spec.repo_id,
+            spec.revision,
+            spec.template,
+            spec.variant,
+            spec.allow_patterns,
+            spec.ignore_patterns,
+            spec.model_path,
+            model.description,
+            spec.total_size_estimate,
+            spec.file_count_estimate,
+            now,
+        ))
+        .await?;
+    let stored = by_id(tx, &model.model_id)
+        .await?
+        .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+    Ok((stored, added == 1))
+}
+
+/// Whose files the rows of a model speak of: none for a model that the app brings itself.
+fn repository(origin: &Origin) -> Option<&RepoId> {
+    match origin {
+        Origin::Hub { repo_id, .. } => Some(repo_id),
+        Origin::Handler { .. } => None,
     }
 }
 

@@ -18,6 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio_util::task::TaskTracker;
 
 use super::reader::Reader;
+use super::version::Watch;
 use super::writer::Writer;
 use super::{Inner, Result, Store, StoreError};
 
@@ -58,7 +59,8 @@ impl Store {
             inner: Arc::new(Inner {
                 writer: Writer::new(writer, &path),
                 reader: Reader::new(reader),
-                watch: Reader::new(watch),
+                group: Arc::default(),
+                watch: Watch::new(Reader::new(watch)),
                 tasks: TaskTracker::new(),
                 path,
             }),

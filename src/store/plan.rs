@@ -12,7 +12,7 @@ use super::convert::{json, keys, ms, signed};
 use super::rows::{all, select_files};
 use super::writer::Tx;
 use super::{Result, Store, StoreError};
-use crate::domain::{CommitHash, FileRow, PlannedFile, RangeSet};
+use crate::domain::{CommitHash, FileRow, HashMark, PlannedFile, RangeSet};
 
 /// Which bytes of a file are on disk and synced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(crate) struct FileCheckpoint {
     pub(crate) part_name: String,
     /// The lease under which the part was written.
     pub(crate) part_token: i64,
+    /// How far those ranges were hashed.
+    pub(crate) hash_mark: Option<HashMark>,
 }
 
 /// The files of a commit that a selection chose.
@@ -113,12 +115,21 @@ pub(super) async fn write_plan(
 ) -> Result<Vec<FileRow>> {
     let commit = plan.commit.as_str();
     write_rows(tx, job_key, commit, plan.files, Some(plan.selection), now).await?;
-    // Rows of an earlier plan would be taken for files that this one needs.
+    let now = ms(now);
+    // Rows of an earlier plan would be taken for files that this one needs; what was found wrong stays known.
     tx.exec(sqlx::query!(
         "DELETE FROM files WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2
-            AND job_key IS NOT ?1",
+            AND job_key IS NOT ?1 AND corrupt = 0",
         job_key,
         commit
+    ))
+    .await?;
+    tx.exec(sqlx::query!(
+        "UPDATE files SET plan = NULL, job_key = NULL, updated_at_ms = ?3
+          WHERE model_key = (SELECT model_key FROM jobs WHERE job_key = ?1) AND commit_sha = ?2 AND job_key IS NOT ?1",
+        job_key,
+        commit,
+        now
     ))
     .await?;
     tx.exec(sqlx::query!(
@@ -197,8 +208,8 @@ pub(super) async fn write_rows(
     .await?;
     tx.exec(sqlx::query!(
         "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
-                part_token = d.part_token
-           FROM (SELECT digest, size, ranges, part_name, part_token, max(bytes_done) AS bytes_done
+                part_token = d.part_token, hash_mark = d.hash_mark
+           FROM (SELECT digest, size, ranges, part_name, part_token, hash_mark, max(bytes_done) AS bytes_done
                    FROM files WHERE state = 'partial'
                     AND model_key IN (SELECT twin.model_key FROM models m JOIN models twin
                                         ON twin.model_key = m.model_key OR twin.repo_id = m.repo_id
@@ -236,6 +247,10 @@ pub(super) async fn write_checkpoints(
                 bytes,
                 point.part_name.as_str(),
                 point.part_token,
+                point
+                    .hash_mark
+                    .as_ref()
+                    .map(|mark| format!("{} {mark}", point.part_name)),
             ))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -243,7 +258,8 @@ pub(super) async fn write_checkpoints(
     tx.exec(sqlx::query!(
         "UPDATE files SET state = 'partial', ranges = json_extract(e.value, '$[1]'),
                 bytes_done = json_extract(e.value, '$[2]'), part_name = json_extract(e.value, '$[3]'),
-                part_token = json_extract(e.value, '$[4]'), updated_at_ms = ?3
+                part_token = json_extract(e.value, '$[4]'), hash_mark = json_extract(e.value, '$[5]'),
+                updated_at_ms = ?3
            FROM json_each(?2) e
           WHERE files.file_key = json_extract(e.value, '$[0]') AND files.job_key = ?1 AND files.state <> 'done'",
         job_key,

@@ -41,10 +41,8 @@ impl Store {
         priority: i32,
         now: DateTime<Utc>,
     ) -> Result<(Job, bool)> {
-        let mut tx = self.writer().begin().await?;
-        let asked = insert_job(&mut tx, model_key, priority, now).await?;
-        tx.commit().await?;
-        Ok(asked)
+        self.grouped(move |tx| Box::pin(insert_job(tx, model_key, priority, now)))
+            .await
     }
 
     /// Asks for a download of exactly these files: the job comes with its plan and asks the hub for none.
@@ -98,14 +96,14 @@ impl Store {
         let row = self
             .reader()
             .row(sqlx::query!(
-                r#"SELECT (SELECT count(*) FROM jobs WHERE state = 'queued') AS "queued!: i64",
+                r#"SELECT (SELECT coalesce(sum(queued), 0) FROM tally) AS "queued!: i64",
                           (SELECT m.model_id FROM jobs j JOIN models m ON m.model_key = j.model_key
                             WHERE j.state = 'running') AS "running?: String""#
             ))
             .await?
             .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
         Ok(QueueCounts {
-            queued: count(row.queued, "jobs", "state")?,
+            queued: count(row.queued, "tally", "queued")?,
             running: row
                 .running
                 .map(|id| text(&id, "models", "model_id"))

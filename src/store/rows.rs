@@ -121,12 +121,14 @@ fn failure(code: &str, message: Option<String>, remedy: Option<String>) -> Failu
             message,
             remedy,
             retry_after: None,
+            anonymous: false,
         },
         Err(_) => Failure {
             code: FailureCode::Internal,
             message: format!("{code}: {message}"),
             remedy,
             retry_after: None,
+            anonymous: false,
         },
     }
 }
@@ -240,6 +242,7 @@ pub(super) struct FileRecord {
     pub(super) ranges: String,
     pub(super) part_name: Option<String>,
     pub(super) part_token: Option<i64>,
+    pub(super) hash_mark: Option<String>,
     pub(super) verified: bool,
     pub(super) corrupt: bool,
     pub(super) checked_job: Option<i64>,
@@ -252,7 +255,8 @@ macro_rules! select_files {
             $crate::store::rows::FileRecord,
             r#"SELECT f.file_key AS "key!", f.path AS "path!", f.size AS "size!", f.digest AS "digest!",
                       f.state AS "state!", f.ranges AS "ranges!", f.part_name AS "part_name?",
-                      f.part_token AS "part_token?", f.verified AS "verified!: bool",
+                      f.part_token AS "part_token?", f.hash_mark AS "hash_mark?",
+                      f.verified AS "verified!: bool",
                       f.corrupt AS "corrupt!: bool", f.checked_job AS "checked_job?"
                  FROM files f "# + $tail
             $(, $argument)*
@@ -266,7 +270,13 @@ impl TryFrom<FileRecord> for FileRow {
 
     fn try_from(row: FileRecord) -> Result<Self> {
         const T: &str = "files";
+        let part = row.part_name.as_deref();
         Ok(Self {
+            // A mark of another part, or none that can be read, is no mark.
+            hash_mark: row.hash_mark.as_deref().and_then(|text| {
+                let (name, mark) = text.split_once(' ')?;
+                mark.parse().ok().filter(|_| Some(name) == part)
+            }),
             key: row.key,
             file: PlannedFile {
                 path: RepoPath::parse(&row.path)

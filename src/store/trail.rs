@@ -119,22 +119,32 @@ impl Store {
         Ok(last.unwrap_or(0))
     }
 
-    /// The newest 1000 events of a job, oldest first.
-    pub(crate) async fn job_events(&self, job_key: i64) -> Result<Vec<Event>> {
-        let mut rows = self
-            .reader()
-            .rows(select_events!(
-                "WHERE job_key = ?1 ORDER BY event_id DESC LIMIT 1000",
-                job_key
-            ))
-            .await?;
-        rows.reverse();
-        super::rows::all(rows)
+    /// Events of a job after the one with this id, oldest first.
+    pub(crate) async fn job_events(
+        &self,
+        job_key: i64,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
+        let limit = i64::from(limit);
+        let question = select_events!(
+            "WHERE job_key = ?1 AND event_id > ?2 ORDER BY event_id LIMIT ?3",
+            job_key,
+            after,
+            limit
+        );
+        super::rows::all(self.reader().rows(question).await?)
     }
 
-    /// The newest 1000 attempts of a job, oldest first.
-    pub(crate) async fn attempts(&self, job_key: i64) -> Result<Vec<Attempt>> {
+    /// Attempts of a job after that one, oldest first.
+    pub(crate) async fn attempts(
+        &self,
+        job_key: i64,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<Attempt>> {
         const T: &str = "attempts";
+        let (after, limit) = (i64::from(after), i64::from(limit));
         let rows = self
             .reader()
             .rows(sqlx::query!(
@@ -142,12 +152,13 @@ impl Store {
                           started_at_ms AS "started!", ended_at_ms AS "ended?", outcome AS "outcome?",
                           bytes_start AS "bytes_start!", bytes_end AS "bytes_end?", error_code AS "error_code?",
                           error AS "error?"
-                     FROM attempts WHERE job_key = ?1 ORDER BY attempt DESC LIMIT 1000"#,
-                job_key
+                     FROM attempts WHERE job_key = ?1 AND attempt > ?2 ORDER BY attempt LIMIT ?3"#,
+                job_key,
+                after,
+                limit
             ))
             .await?;
         rows.into_iter()
-            .rev()
             .map(|row| {
                 Ok(Attempt {
                     attempt: count(row.attempt, T, "attempt")?,

@@ -67,15 +67,6 @@ impl Store {
         Ok(jobs + events + files)
     }
 
-    /// A number that changes when any other connection, of this process or another, commits.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the live event stream reads it")
-    )]
-    pub(crate) async fn data_version(&self) -> Result<i64> {
-        self.inner.watch.data_version().await
-    }
-
     /// Copies the WAL into the file and cuts it; `false` when someone was in the way, then try later.
     pub(crate) async fn checkpoint_wal(&self) -> Result<bool> {
         // A connection of its own that waits for nobody: waiting for a reader, it would hold the write lock.

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, stream};
 
 use crate::catalog::{Catalog, Pattern};
 use crate::domain::{
-    CommitHash, Digest, Kind, NewModel, Origin, PlannedFile, RangeSet, RemoteFile, RepoId,
-    RepoPath, Revision, Selection,
+    CommitHash, Digest, JobState, Kind, NewModel, Origin, PlannedFile, RangeSet, RemoteFile,
+    RepoId, RepoPath, Revision, Selection,
 };
 use crate::store::{Claimed, FileCheckpoint, NewPlan, ProgressUpdate, Store};
 
@@ -66,6 +67,8 @@ impl Planner {
 pub struct Queue {
     store: Store,
     lease: i64,
+    /// The key of the model whose job is in the middle.
+    middle: i64,
 }
 
 impl Queue {
@@ -73,14 +76,21 @@ impl Queue {
     pub async fn new(folder: &Path, jobs: usize) -> Self {
         let store = Store::open(folder.join("bench.db")).await;
         let store = store.expect("a new database opens");
-        for n in 0..jobs {
+        // Many at a time, because they share commits.
+        let add = async |n| {
             let model = store.add_model(&model(n), at(0)).await;
             let model = model.expect("a new model").0;
             store.enqueue(model.key, 0, at(0)).await.expect("a new job");
-        }
+        };
+        stream::iter(0..jobs).for_each_concurrent(256, add).await;
         let lease = store.acquire("bench/1/a", true, at(0)).await;
         let lease = lease.expect("it commits").expect("nobody else is there");
-        Self { store, lease }
+        let middle = i64::try_from(jobs / 2 + 1).expect("a small number");
+        Self {
+            store,
+            lease,
+            middle,
+        }
     }
 
     async fn claim(&self) -> Claimed {
@@ -98,6 +108,27 @@ impl Queue {
             .release(claimed.claim, at(1))
             .await
             .expect("it commits");
+    }
+
+    /// Reads the first page of the queue, as its status does.
+    pub async fn page(&self) -> usize {
+        let page = self.store.active_jobs(None, 100).await;
+        page.expect("it can be read").len()
+    }
+
+    /// Reads the job in the middle of the queue and its place, as a model's status does.
+    pub async fn place(&self) -> Option<u64> {
+        let job = self.store.last_job(self.middle).await;
+        let job = job.expect("it can be read").expect("it has a job");
+        let place = self.store.queue_position(job.key).await;
+        place.expect("it can be read")
+    }
+
+    /// Lists the newest jobs that have failed: there is none.
+    pub async fn list(&self) -> usize {
+        let failed = Some(JobState::Failed);
+        let list = self.store.jobs(failed, None, None, 50).await;
+        list.expect("it can be read").len()
     }
 
     /// Counts the queue, as its status does.
@@ -148,6 +179,7 @@ impl Checkpoints<'_> {
             ranges: ranges.clone(),
             part_name: format!("{key:064x}.bench.part"),
             part_token: self.queue.lease,
+            hash_mark: None,
         };
         let checkpoints: Vec<_> = self.keys.iter().map(checkpoint).collect();
         let update = ProgressUpdate::default();

@@ -9,5 +9,6 @@ mod hub;
 
 pub use hub::{
     Content, Counters, DEMO_JTP2, DEMO_WDV3, Fault, FileSpec, Gate, HubConfig, Misdeed, Place,
-    PracticeHub, Recorded, RepoSpec, SIGNATURE_MARK, Settings, When, demo_repos,
+    PracticeHub, RawPart, Recorded, RepoSpec, SIGNATURE_MARK, Script, ScriptError, Settings, When,
+    demo_repos,
 };

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::buffer::Buffer;
 use super::error::{panicked, storage};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Known};
 use super::options::Options;
 use super::part::{HashStep, Part, Written};
 use super::progress::Progress;
@@ -20,6 +20,11 @@ use crate::domain::Failure;
 
 /// Bytes after which a hash step lets other files have a turn.
 const HASH_TURN: u64 = 64 << 20;
+
+/// A sync of at most so many bytes waits for the journal of the file system more than for its data.
+const SMALL: u64 = 1 << 20;
+/// Such syncs at once.
+const SMALL_SYNCS: usize = 16;
 
 /// The whole content of a part was hashed, or could not be read.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(super) struct Disk {
     progress: Arc<Progress>,
     tracker: TaskTracker,
     io: Arc<Semaphore>,
+    /// For syncs of small parts: they wait for the journal, and those that wait together share its commit.
+    small: Arc<Semaphore>,
     hash: Arc<Semaphore>,
     hashed: mpsc::UnboundedSender<Hashed>,
 }
@@ -53,6 +60,7 @@ impl Disk {
             progress,
             tracker: TaskTracker::new(),
             io: Arc::new(Semaphore::new(options.disk_threads.max(1))),
+            small: Arc::new(Semaphore::new(options.disk_threads.max(SMALL_SYNCS))),
             hash: Arc::new(Semaphore::new(options.hash_threads.max(1))),
             hashed,
         }
@@ -73,10 +81,16 @@ impl Disk {
             let (writer, keeper) = (Arc::clone(&part), Arc::clone(&disk.keeper));
             let result = tokio::task::spawn_blocking(move || {
                 // The last moment before the bytes reach the disk.
-                keeper
-                    .may_write()
-                    .then(|| writer.write(offset, buffer))
-                    .ok_or(Fault::Fenced)
+                if !keeper.may_write() {
+                    return Err(Fault::Fenced);
+                }
+                let mut written = writer.write(offset, buffer);
+                if let Ok(Written { note, .. }) = &mut written
+                    && let Some(known) = note.take()
+                {
+                    keeper.note(writer.index, &known);
+                }
+                Ok(written)
             })
             .await;
             drop((permit, turn));
@@ -133,12 +147,22 @@ impl Disk {
     pub(super) async fn sync(&self, parts: Vec<Arc<Part>>) -> Result<(), Failure> {
         let mut syncs = JoinSet::new();
         for part in parts {
-            let io = Arc::clone(&self.io);
+            let small = part.dirty() <= SMALL;
+            let io = Arc::clone(if small { &self.small } else { &self.io });
+            let keeper = Arc::clone(&self.keeper);
             syncs.spawn_on(
                 self.tracker.track_future(async move {
                     let _permit = io.acquire().await.expect("never closed");
-                    let syncer = Arc::clone(&part);
-                    match tokio::task::spawn_blocking(move || syncer.sync()).await {
+                    let (syncer, keeper) = (Arc::clone(&part), Arc::clone(&keeper));
+                    let sync = move || {
+                        let result = syncer.sync();
+                        if result.is_err() {
+                            // What the kernel holds of it may be gone: nothing unsynced counts any more.
+                            keeper.note(syncer.index, &Known::default());
+                        }
+                        result
+                    };
+                    match tokio::task::spawn_blocking(sync).await {
                         Ok(result) => result.map_err(|error| storage("sync", &part.path, &error)),
                         Err(_) => Err(panicked(&part.path)),
                     }

@@ -44,20 +44,35 @@ impl Run {
 
     /// A range that nobody fetches: first of a file without a stream, then of the first file.
     fn assign(&mut self, now: Instant) -> Option<(usize, Arc<Piece>)> {
+        let bounds = self.pace.shortest(&self.options)..=self.pace.longest(&self.options);
+        let left = self.left_to_come();
         for idle_only in [true, false] {
             for index in self.active.clone() {
                 let slot = &mut self.slots[index];
                 if slot.hash.is_some() || (idle_only && !slot.streams.is_empty()) {
                     continue;
                 }
-                let size = piece_size(slot.plan.unassigned(), self.ramp.target(), &self.options)
-                    .min(self.pace.longest(&self.options));
+                let size = piece_size(left, self.ramp.target(), bounds.clone());
                 if let Some(piece) = slot.next_piece(now, size, &self.stop) {
                     return Some((index, piece));
                 }
             }
         }
         None
+    }
+
+    /// Bytes of big files that have to come yet, those on their way included.
+    fn left_to_come(&self) -> u64 {
+        let active = self.active.iter().map(|index| {
+            let slot = &self.slots[*index];
+            let running: u64 = slot.streams.iter().map(|piece| piece.left()).sum();
+            slot.plan.unassigned() + running
+        });
+        let waiting = self.waiting[1].iter();
+        active.sum::<u64>()
+            + waiting
+                .map(|index| self.slots[*index].task.size)
+                .sum::<u64>()
     }
 
     /// Half of the slowest piece, or all of one that fell silent.
@@ -84,12 +99,13 @@ impl Run {
             }
         }
         let left = |piece: &Arc<Piece>| piece.seconds_left(now).unwrap_or(0.0);
+        let wait = self.pace.wait();
         running.sort_by(|(_, a), (_, b)| left(b).total_cmp(&left(a)));
         running.into_iter().find_map(|(index, piece)| {
             // A rest that is nearly in is not worth a request.
-            let worth = left(&piece) > 0.05;
+            let worth = left(&piece) > 0.05_f64.max(2.5 * wait);
             let range = worth
-                .then(|| piece.split(self.options.steal_min))
+                .then(|| piece.split(self.options.steal_min, wait))
                 .flatten()?;
             Some((index, self.begin(index, range, 0)))
         })

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use sha1::Sha1;
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::Digest;
+use crate::domain::{Digest, HashMark};
 
 /// A hash that bytes are fed to in file order.
 #[derive(Debug, Clone)]
@@ -31,6 +32,26 @@ impl ContentHasher {
         }
     }
 
+    /// Where it stands after `at` bytes; none for hashes that only small files have.
+    pub(super) fn mark(&self, at: u64) -> Option<HashMark> {
+        match self {
+            Self::Sha256(hash) => Some(HashMark {
+                at,
+                state: hash.serialize().to_vec(),
+            }),
+            Self::GitSha1(_) => None,
+        }
+    }
+
+    /// Goes on from a mark; none when it is not one of such a hash.
+    pub(super) fn resume(digest: &Digest, mark: &HashMark) -> Option<Self> {
+        let Digest::Sha256(_) = digest else {
+            return None;
+        };
+        let state = SerializedState::<Sha256>::try_from(mark.state.as_slice()).ok()?;
+        Sha256::deserialize(&state).ok().map(Self::Sha256)
+    }
+
     /// The hash as lower-case hex.
     pub(super) fn finish(self) -> String {
         match self {
@@ -50,6 +71,29 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_goes_on_from_any_mark() {
+        let kind = Digest::Sha256(String::new());
+        let content: Vec<u8> = (0..200_u8).collect();
+        let mut whole = ContentHasher::new(&kind, 200);
+        whole.update(&content);
+        let whole = whole.finish();
+        for at in [0, 1, 63, 64, 65, 128, 200] {
+            let mut first = ContentHasher::new(&kind, 200);
+            first.update(&content[..at]);
+            let mark = first.mark(at as u64).unwrap();
+            let mark = mark.to_string().parse().unwrap();
+            let mut second = ContentHasher::resume(&kind, &mark).unwrap();
+            second.update(&content[at..]);
+            assert_eq!(second.finish(), whole, "{at}");
+        }
+        let broken = HashMark {
+            at: 5,
+            state: vec![1; 7],
+        };
+        assert!(ContentHasher::resume(&kind, &broken).is_none());
+    }
 
     #[test]
     fn both_hashes_match_known_values() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::source::Source;
-use crate::domain::{Digest, Failure, RangeSet, RepoPath};
+use crate::domain::{Digest, Failure, HashMark, RangeSet, RepoPath};
 
 /// One file to bring in.
 #[derive(Debug, Clone)]
@@ -24,17 +24,28 @@ pub(crate) struct FileTask {
     pub(crate) source: Arc<dyn Source>,
 }
 
+/// What is known of a part's content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The ranges that are in it.
+    pub(crate) ranges: RangeSet,
+    /// How far they were hashed; never past the first gap.
+    pub(crate) hash: Option<HashMark>,
+}
+
 /// The answer to [`Keeper::open`].
 #[derive(Debug)]
 pub(crate) enum Opening {
     /// Somebody else has finished the file: there is nothing to do.
     Present,
-    /// The part, open for reading and writing, and the ranges that a checkpoint says are in it.
+    /// The part, open for reading and writing, and what a checkpoint says is in it.
     Part {
         /// The part.
         file: Arc<File>,
         /// Candidates: the final hash decides whether they were right.
-        have: RangeSet,
+        known: Known,
+        /// Bytes of them that no checkpoint has recorded yet, so that they still have to be synced.
+        unsynced: u64,
     },
     /// Another program holds the file's lock: ask again later.
     Later,
@@ -52,7 +63,11 @@ pub(crate) trait Keeper: Send + Sync {
     /// Ranges that are on disk and synced, replacing what was said before for these files.
     ///
     /// Never called for a file whose `finish` succeeded; it may be after a `finish` that failed.
-    fn checkpoint(&self, files: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>>;
+    fn checkpoint(&self, files: Vec<(usize, Known)>) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// What was written of a file, synced or not, replacing what was said before: it survives the end of the process
+    /// but not that of the machine. Called from blocking threads, about once per mebibyte, so it must be cheap.
+    fn note(&self, index: usize, known: &Known);
 
     /// Length and hash are right and the data is synced: these may get their final names.
     fn finish(&self, indexes: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>>;

@@ -153,6 +153,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_high_limit_is_kept_within_two_percent_by_many_streams() {
+        let limiter = Arc::new(RateLimiter::new(Some(500_000_000)));
+        let seconds = seconds_for(&limiter, 16, 5000, 1 << 16).await;
+        let expected = 16.0 * 5000.0 * 65_536.0 / 5e8;
+        assert!((seconds / expected - 1.0).abs() < 0.02, "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_used_is_no_burst_later() {
+        let limiter = Arc::new(RateLimiter::new(Some(1_000_000)));
+        limiter.acquire(1).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let seconds = seconds_for(&limiter, 4, 100, 10_000).await;
+        assert!((3.9..4.0).contains(&seconds), "{seconds} for 4 MB");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_limit_holds_at_once_up_and_down() {
+        let limiter = Arc::new(RateLimiter::new(Some(500_000_000)));
+        for limit in [1_000_000, 100_000_000, 5_000_000] {
+            seconds_for(&limiter, 8, 10, 10_000).await;
+            limiter.set_limit(Some(limit));
+            let rounds = usize::try_from(limit / 80_000).unwrap();
+            let seconds = seconds_for(&limiter, 8, rounds, 10_000).await;
+            // A tenth of a second of the new limit may be saved up or still owed.
+            assert!((seconds - 1.0).abs() < 0.15, "{seconds} at {limit}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_waits_without_a_limit() {
         let limiter = Arc::new(RateLimiter::new(None));
         assert_eq!(limiter.limit(), None);

@@ -34,7 +34,7 @@ mod verdict;
 pub(crate) use compare::content_matches;
 pub(crate) use engine::Engine;
 pub(crate) use error::{SourceError, SourceErrorKind, TransferError};
-pub(crate) use keeper::{FileTask, Keeper, Opening};
+pub(crate) use keeper::{FileTask, Keeper, Known, Opening};
 pub(crate) use limiter::RateLimiter;
 pub(crate) use options::Options;
 pub(crate) use progress::Progress;

@@ -66,13 +66,17 @@ impl Run {
             let opened = match keeper.open(index).await {
                 Ok(Opening::Present) => Ok(Opened::Present),
                 Ok(Opening::Later) => Ok(Opened::Later),
-                Ok(Opening::Part { file, have }) => {
+                Ok(Opening::Part {
+                    file,
+                    known,
+                    unsynced,
+                }) => {
                     let path = task.path.clone();
                     if !keeper.may_write() {
                         return Told::Opened(index, Err(fenced(&path)));
                     }
                     let ready = disk
-                        .run(move || Part::prepare(index, &task, file, have))
+                        .run(move || Part::prepare(index, &task, file, known, unsynced))
                         .await;
                     match ready {
                         Some(Ok(part)) => Ok(Opened::Part(Arc::new(part))),

@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
+/// Smaller writes cost more processor time than the memory is worth.
+const LEAST_BUFFER: usize = 128 << 10;
+
 /// How the engine works.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     /// Most connections at once; at least 1.
     pub(crate) max_connections: usize,
-    /// Connections at the start; grows while the total speed grows.
+    /// Connections at the start; grows while the total speed grows, and at once while answers are late.
     pub(crate) initial_connections: usize,
     /// Big files that are worked on at once while they have ranges to give; at least 1.
     pub(crate) file_concurrency: usize,
@@ -25,13 +28,13 @@ pub(crate) struct Options {
     pub(crate) takeover_after: Duration,
     /// The largest buffer, and so the largest write.
     pub(crate) buffer_size: usize,
-    /// Bytes of all buffers together; buffers get smaller when there are many connections.
+    /// Bytes of all buffers together; buffers get smaller when there are many connections, down to 128 KiB.
     pub(crate) buffer_total: usize,
     /// Received bytes that may wait for the hasher before the file's streams pause; more with many connections.
     pub(crate) hash_lag: u64,
     /// How often received data is synced and recorded, and the longest that bytes stay in a buffer.
     pub(crate) checkpoint_interval: Duration,
-    /// Written bytes after which a sync starts early, so that the last one is short.
+    /// Written bytes that are synced and recorded before the interval is over, so that the last sync is short.
     pub(crate) writeback_bytes: u64,
     /// Longest time without a byte on one stream.
     pub(crate) stall_timeout: Duration,
@@ -69,10 +72,10 @@ impl Default for Options {
             steal_min: 2 << 20,
             takeover_after: Duration::from_secs(2),
             buffer_size: 1 << 20,
-            buffer_total: 16 << 20,
+            buffer_total: 8 << 20,
             hash_lag: 64 << 20,
             checkpoint_interval: Duration::from_millis(500),
-            writeback_bytes: 64 << 20,
+            writeback_bytes: 32 << 20,
             stall_timeout: Duration::from_secs(10),
             open_timeout: Duration::from_mins(1),
             range_retries: 5,
@@ -94,7 +97,7 @@ impl Options {
     /// The bytes of one buffer: two for each connection fit into `buffer_total`.
     pub(super) fn buffer_bytes(&self) -> usize {
         let fair = self.buffer_total / (2 * self.max_connections.max(1));
-        fair.clamp(64 << 10, self.buffer_size.max(64 << 10))
+        fair.clamp(LEAST_BUFFER, self.buffer_size.max(LEAST_BUFFER))
             .min(self.buffer_size.max(1))
     }
 
@@ -118,8 +121,9 @@ mod tests {
                 max_connections,
                 ..Options::default()
             };
-            assert!(options.buffer_bytes() * 2 * max_connections <= options.buffer_total);
-            assert!(options.buffer_bytes() >= 128 << 10, "{max_connections}");
+            let most = options.buffer_total.max(2 * LEAST_BUFFER * max_connections);
+            assert!(options.buffer_bytes() * 2 * max_connections <= most);
+            assert!(options.buffer_bytes() >= LEAST_BUFFER, "{max_connections}");
         }
     }
 

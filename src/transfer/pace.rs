@@ -8,8 +8,8 @@ use super::options::Options;
 const TIMES: f64 = 16.0;
 /// How much the last piece counts.
 const WEIGHT: f64 = 0.25;
-/// The length of pieces before anything is known.
-const UNKNOWN: u64 = 16 << 20;
+/// No piece is shorter than this part of the longest.
+const PARTS: u64 = 4;
 
 /// What the streams showed so far.
 #[derive(Debug, Default)]
@@ -41,11 +41,25 @@ impl Pace {
         let least = options.min_piece.max(1);
         let most = options.max_piece.max(least);
         let Some(Shown { wait, speed }) = self.known else {
-            return UNKNOWN.clamp(least, most);
+            return most;
         };
         whole(wait * speed * TIMES)
             .next_multiple_of(1 << 20)
             .clamp(least, most)
+    }
+
+    /// Seconds until the first byte of a piece.
+    pub(super) fn wait(&self) -> f64 {
+        self.known.map_or(0.0, |known| known.wait)
+    }
+
+    /// The length that pieces should have at least.
+    pub(super) fn shortest(&self, options: &Options) -> u64 {
+        let least = options.min_piece.max(1);
+        if self.known.is_none() {
+            return least;
+        }
+        least.max(self.longest(options) / PARTS)
     }
 }
 
@@ -54,7 +68,7 @@ impl Pace {
     clippy::cast_sign_loss,
     reason = "clamped to what fits exactly"
 )]
-fn whole(bytes: f64) -> u64 {
+pub(super) fn whole(bytes: f64) -> u64 {
     bytes.clamp(0.0, 1e15) as u64
 }
 
@@ -75,6 +89,8 @@ mod tests {
         assert_eq!(longest(0.06, 4e7), options.max_piece);
         assert_eq!(longest(0.02, 4e7), 13 << 20);
         assert_eq!(longest(f64::INFINITY, 1.0), options.max_piece);
+        assert_eq!(Pace::default().longest(&options), options.max_piece);
+        assert_eq!(Pace::default().shortest(&options), options.min_piece);
     }
 
     #[test]

@@ -10,15 +10,15 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use tokio::sync::Notify;
 
 use super::buffer::Buffer;
 use super::hasher::ContentHasher;
-use super::keeper::FileTask;
-use crate::domain::{Digest, RangeSet, RepoPath};
+use super::keeper::{FileTask, Known};
+use crate::domain::{Digest, HashMark, RangeSet, RepoPath};
 
 /// Bytes that the hasher reads back at once: they stay in the processor's cache.
 const READ_BACK: u64 = 256 << 10;
@@ -26,7 +26,9 @@ const READ_BACK: u64 = 256 << 10;
 const FRESH: usize = 2;
 /// A buffer up to this size is hashed right after it was written.
 const HASH_AT_ONCE: usize = 128 << 10;
-/// Files below this size are not worth a preallocation.
+/// Written bytes after which the owner notes what is here: less is not worth the call.
+const NOTE: u64 = 1 << 20;
+/// Files below this size are worth neither a preallocation nor notes.
 const PREALLOCATE: u64 = 4 << 20;
 
 /// A part file in use by a run.
@@ -52,22 +54,30 @@ struct State {
     /// Bytes written since the last sync began.
     dirty: u64,
     /// What the last good sync covered, until the owner was told.
-    synced: Option<RangeSet>,
+    synced: Option<Known>,
+    /// Bytes written since the last note.
+    unnoted: u64,
     /// A sync failed: what is on disk is unknown and nothing more is claimed about it.
     poisoned: bool,
     generation: u32,
     hashed: u64,
     /// Absent while a step works with it.
     hasher: Option<ContentHasher>,
+    /// Where the hash stood when it was looked at last.
+    mark: Option<HashMark>,
+    /// The hash went on from a mark of an earlier run.
+    trusting: bool,
     fresh: VecDeque<(u64, Buffer)>,
 }
 
 /// What a write changed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) gained: u64,
     pub(super) present: u64,
     pub(super) hash_wanted: bool,
+    /// What the owner should note.
+    pub(super) note: Option<Known>,
 }
 
 /// How a hash step ended.
@@ -87,13 +97,23 @@ impl Part {
         index: usize,
         task: &FileTask,
         file: Arc<File>,
-        have: RangeSet,
+        known: Known,
+        unsynced: u64,
     ) -> io::Result<Self> {
         let length = file.metadata()?.len();
         if length > task.size {
             file.set_len(task.size)?;
         }
-        let have = have.clipped(task.size.min(length));
+        let have = known.ranges.clipped(task.size.min(length));
+        let resumed = known
+            .hash
+            .filter(|mark| mark.at <= have.frontier() && is_filled(&file, mark.at))
+            .and_then(|mark| Some((ContentHasher::resume(&task.digest, &mark)?, mark)));
+        let trusting = resumed.is_some();
+        let (hasher, mark) = resumed.map_or_else(
+            || (ContentHasher::new(&task.digest, task.size), None),
+            |(hasher, mark)| (hasher, Some(mark)),
+        );
         if task.size >= PREALLOCATE && have.len() < task.size {
             // The length stays what was written: a reserved part never looks complete.
             let reserved = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size);
@@ -113,12 +133,15 @@ impl Part {
             resumed: have.end(),
             state: Mutex::new(State {
                 have,
-                dirty: 0,
+                dirty: unsynced,
+                unnoted: 0,
                 synced: None,
                 poisoned: false,
                 generation: 0,
-                hashed: 0,
-                hasher: Some(ContentHasher::new(&task.digest, task.size)),
+                hashed: mark.as_ref().map_or(0, |mark| mark.at),
+                hasher: Some(hasher),
+                mark,
+                trusting,
                 fresh: VecDeque::new(),
             }),
         })
@@ -153,6 +176,7 @@ impl Part {
         let mut state = self.lock();
         state.have.insert(range.clone());
         state.dirty += gained;
+        state.unnoted += gained;
         let next = state
             .fresh
             .back()
@@ -163,14 +187,22 @@ impl Part {
                 && state.fresh.is_empty()
             {
                 state.hashed = range.end;
-                if let Some(hasher) = &mut state.hasher {
+                if let Some(mut hasher) = state.hasher.take() {
                     hasher.update(buffer.bytes());
+                    state.mark = hasher.mark(range.end);
+                    state.hasher = Some(hasher);
                 }
             } else if state.fresh.len() < FRESH {
                 state.fresh.push_back((offset, buffer));
             }
         }
+        let due = state.unnoted >= NOTE && self.size >= PREALLOCATE && !state.poisoned;
+        let note = due.then(|| {
+            state.unnoted = 0;
+            state.known()
+        });
         Ok(Written {
+            note,
             gained,
             present: state.have.len(),
             hash_wanted: state.hash_wanted(self.size),
@@ -208,6 +240,7 @@ impl Part {
             self.hash_moved.notify_waiters();
             let mut state = self.lock();
             let at = state.hashed;
+            state.mark = hasher.mark(at);
             let frontier = state.have.frontier();
             if let Some((_, buffer)) = state.fresh.pop_front_if(|(start, _)| *start == at) {
                 state.hashed += length(buffer.bytes());
@@ -246,7 +279,7 @@ impl Part {
                 return Err(io::Error::other("an earlier sync failed"));
             }
             state.dirty = 0;
-            (state.have.clone(), state.generation)
+            (state.known(), state.generation)
         };
         let result = self.file.sync_data();
         let mut state = self.lock();
@@ -262,7 +295,7 @@ impl Part {
     }
 
     /// The synced ranges that the owner has not been told yet.
-    pub(super) fn take_synced(&self) -> Option<RangeSet> {
+    pub(super) fn take_synced(&self) -> Option<Known> {
         self.lock().synced.take()
     }
 
@@ -277,26 +310,56 @@ impl Part {
         Ok(self.file.metadata()?.len() == self.size)
     }
 
+    /// Hashes everything once more when the hash went on from a mark, which may have been wrong; answers whether so.
+    /// No hash step may be under way.
+    pub(super) fn hash_again(&self) -> bool {
+        let mut state = self.lock();
+        let again = state.trusting;
+        if again {
+            state.hash_from_zero(ContentHasher::new(&self.digest, self.size));
+        }
+        again
+    }
+
     /// Throws all ranges away. No write and no hash step may be under way.
     pub(super) fn reset(&self) {
         let mut state = self.lock();
         state.have = RangeSet::new();
         state.dirty = 0;
         // The owner must forget the ranges too.
-        state.synced = Some(RangeSet::new());
+        state.synced = Some(Known::default());
         state.generation += 1;
-        state.hashed = 0;
-        state.hasher = Some(ContentHasher::new(&self.digest, self.size));
-        state.fresh.clear();
+        state.hash_from_zero(ContentHasher::new(&self.digest, self.size));
         drop(state);
         self.hash_moved.notify_waiters();
     }
 }
 
 impl State {
+    fn known(&self) -> Known {
+        Known {
+            ranges: self.have.clone(),
+            hash: self.mark.clone(),
+        }
+    }
+
+    fn hash_from_zero(&mut self, hasher: ContentHasher) {
+        self.hashed = 0;
+        self.hasher = Some(hasher);
+        self.mark = None;
+        self.trusting = false;
+        self.fresh.clear();
+    }
+
     fn hash_wanted(&self, size: u64) -> bool {
         self.hasher.is_some() && (self.have.frontier() > self.hashed || self.hashed == size)
     }
+}
+
+/// Whether the file system has data from 0 up to `end`; a hole there means that something was lost.
+fn is_filled(file: &File, end: u64) -> bool {
+    // A file system that knows no holes has none.
+    end == 0 || rustix::fs::seek(file, SeekFrom::Hole(0)).map_or(true, |hole| hole >= end)
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Shown;
+use super::pace::{Shown, whole};
 
 /// A range on its way.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ struct State {
     end: u64,
     asked: Instant,
     first_byte: Option<Instant>,
+    /// Its first byte was looked at by [`Piece::came_late`].
+    judged: bool,
     /// Since when the stream waits for the network; none while it waits for disk or limit.
     listening: Option<Instant>,
 }
@@ -52,6 +54,7 @@ impl Piece {
                 end: range.end,
                 asked: Instant::now(),
                 first_byte: None,
+                judged: false,
                 listening: Some(Instant::now()),
             }),
         }
@@ -88,6 +91,27 @@ impl Piece {
         self.lock().first_byte.is_some()
     }
 
+    /// Whether the first byte has come and took at least `long`; says so once.
+    pub(super) fn came_late(&self, long: Duration) -> bool {
+        let mut state = self.lock();
+        let wait = state
+            .first_byte
+            .map(|first| first.duration_since(state.asked));
+        wait.is_some_and(|wait| !std::mem::replace(&mut state.judged, true) && wait >= long)
+    }
+
+    /// Whether the piece was asked for so long ago and no byte has come.
+    pub(super) fn is_awaited(&self, now: Instant, long: Duration) -> bool {
+        let state = self.lock();
+        state.first_byte.is_none() && now.duration_since(state.asked) >= long
+    }
+
+    /// Bytes that are still to come.
+    pub(super) fn left(&self) -> u64 {
+        let state = self.lock();
+        state.end - state.at
+    }
+
     /// Whether the first byte took longer than all the others: more such requests cost no bandwidth.
     pub(super) fn waited_most(&self, now: Instant) -> bool {
         let state = self.lock();
@@ -116,13 +140,24 @@ impl Piece {
     }
 
     /// Gives the second half of the rest away when the rest is at least `least`.
-    pub(super) fn split(&self, least: u64) -> Option<Range<u64>> {
+    ///
+    /// Half of what is left after `wait` seconds, since whoever takes it gets its first byte only then.
+    pub(super) fn split(&self, least: u64, wait: f64) -> Option<Range<u64>> {
         let mut state = self.lock();
         let rest = state.end - state.at;
         if self.whole || rest < least.max(2) {
             return None;
         }
-        let middle = state.at + rest.div_ceil(2);
+        let speed = state.first_byte.map_or(0.0, |first| {
+            let seconds = first.elapsed().as_secs_f64().max(1e-3);
+            as_f64(state.at - state.start) / seconds
+        });
+        let meanwhile = whole(speed * wait).min(rest);
+        let given = (rest - meanwhile) / 2;
+        if given == 0 {
+            return None;
+        }
+        let middle = state.end - given;
         let given = middle..state.end;
         state.end = middle;
         Some(given)
@@ -157,16 +192,26 @@ mod tests {
     async fn claimed_and_given_bytes_never_overlap() {
         let piece = Piece::new(100..200, 0, false, &CancellationToken::new());
         assert_eq!(piece.claim(30), (100, 30));
-        assert_eq!(piece.split(2), Some(165..200));
+        assert_eq!(piece.split(2, 0.0), Some(165..200));
         assert_eq!(piece.claim(1000), (130, 35));
         assert_eq!(piece.claim(1000), (165, 0));
-        assert_eq!(piece.split(2), None);
+        assert_eq!(piece.split(2, 0.0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_before_the_first_byte_of_the_other_stream_is_not_given_away() {
+        let piece = Piece::new(0..1000, 0, false, &CancellationToken::new());
+        piece.claim(0);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        piece.claim(200);
+        assert_eq!(piece.split(2, 2.0), Some(800..1000));
+        assert_eq!(piece.split(2, 60.0), None);
     }
 
     #[tokio::test]
     async fn a_whole_file_stream_gives_nothing_away() {
         let piece = Piece::new(0..200, 0, true, &CancellationToken::new());
-        assert_eq!(piece.split(2), None);
+        assert_eq!(piece.split(2, 0.0), None);
         assert_eq!(piece.take_over(Instant::now(), Duration::ZERO), None);
     }
 

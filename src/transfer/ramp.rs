@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Late answers alone make no more connections than this: what more of them bring has to be measured.
+const LATE_MOST: usize = 16;
 /// How long a count is measured before the next step.
 const WINDOW: Duration = Duration::from_millis(60);
 /// More connections stay only when the speed grew by this factor.
@@ -23,6 +25,9 @@ const REFUSED: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Ramp {
     most: usize,
+    initial: usize,
+    /// Whether a speed was measured: from then on late answers change nothing.
+    measured: bool,
     target: usize,
     window: Option<(Instant, u64)>,
     /// Count and speed before the last growth.
@@ -41,6 +46,8 @@ impl Ramp {
         let most = most.max(1);
         Self {
             most,
+            initial: initial.clamp(1, most),
+            measured: false,
             target: initial.clamp(1, most),
             window: None,
             before: None,
@@ -60,6 +67,22 @@ impl Ramp {
     pub(super) fn waited(&mut self, now: Instant) {
         if self.refused_until.is_none_or(|until| now >= until) && self.target < self.most {
             self.target += 1;
+        }
+    }
+
+    /// Nothing has come yet and the first answers are late: twice the connections cost no bandwidth.
+    pub(super) fn cold(&mut self) {
+        self.late_up_to(2 * self.initial);
+    }
+
+    /// So many first answers came late: as many more connections wait beside them.
+    pub(super) fn late(&mut self, answers: usize) {
+        self.late_up_to(self.target + answers);
+    }
+
+    fn late_up_to(&mut self, count: usize) {
+        if self.refused_until.is_none() && !self.measured {
+            self.target = self.target.max(count.min(LATE_MOST).min(self.most));
         }
     }
 
@@ -94,6 +117,7 @@ impl Ramp {
             return;
         }
         self.window = None;
+        self.measured = true;
         let speed = bytes(received.saturating_sub(base)) / elapsed.as_secs_f64();
         match self.before {
             Some((_, slower)) if speed < slower * WORTH && self.vain + 1 < CHANCES => {
@@ -144,6 +168,27 @@ mod tests {
         let mut ramp = Ramp::new(4, 16);
         settle(&mut ramp, Instant::now(), |n| n as u64 * 40_000_000);
         assert_eq!(ramp.target(), 16);
+    }
+
+    #[tokio::test]
+    async fn late_answers_make_more_connections_until_the_speed_is_known() {
+        let mut ramp = Ramp::new(4, 64);
+        ramp.cold();
+        ramp.cold();
+        assert_eq!(ramp.target(), 8);
+        ramp.late(3);
+        assert_eq!(ramp.target(), 11);
+        ramp.late(50);
+        assert_eq!(ramp.target(), LATE_MOST);
+        let mut slow = Ramp::new(4, 64);
+        settle(&mut slow, Instant::now(), |_| 100_000_000);
+        slow.late(50);
+        assert_eq!(slow.target(), 4);
+        let mut refused = Ramp::new(4, 16);
+        refused.refused(Instant::now());
+        refused.cold();
+        refused.late(9);
+        assert_eq!(refused.target(), 2);
     }
 
     #[tokio::test]

@@ -29,6 +29,8 @@ use crate::domain::{Failure, FailureCode};
 
 /// How often due times are looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// An answer that takes this long is late.
+const LATE: Duration = Duration::from_millis(30);
 /// Files that are finished with one call at most.
 const BATCH: usize = 64;
 
@@ -99,10 +101,16 @@ impl Run {
             disk,
         };
         let small = |index: &usize| files[*index].size <= options.small_file;
-        let (few, many) = (0..files.len()).partition(small);
+        let (few, many): (VecDeque<usize>, VecDeque<usize>) = (0..files.len()).partition(small);
+        // Small files wait for the network, not for bandwidth: nothing is learned from a slow start.
+        let initial = if many.is_empty() {
+            options.initial_connections.max(few.len())
+        } else {
+            options.initial_connections
+        };
         Self {
             pace: Pace::default(),
-            ramp: Ramp::new(options.initial_connections, options.max_connections),
+            ramp: Ramp::new(initial, options.max_connections),
             checkpoint_due: Instant::now() + options.checkpoint_interval,
             options,
             keeper,
@@ -165,6 +173,7 @@ impl Run {
 
     fn ticked(&mut self) -> Result<(), TransferError> {
         let now = Instant::now();
+        self.look_for_late_answers(now);
         let warm = self
             .active
             .iter()
@@ -173,6 +182,25 @@ impl Run {
             .count();
         self.ramp.observe(now, self.progress.received_total(), warm);
         self.ask_locked(now)
+    }
+
+    /// While answers are late, more requests cost nothing: the connections wait side by side.
+    fn look_for_late_answers(&mut self, now: Instant) {
+        let (mut late, mut any, mut awaited) = (0, false, false);
+        for index in &self.active {
+            let small = self.slots[*index].task.size <= self.options.small_file;
+            for piece in &self.slots[*index].streams {
+                any |= piece.is_warm();
+                awaited |= piece.is_awaited(now, LATE);
+                late += usize::from(!small && piece.came_late(LATE));
+            }
+        }
+        if awaited && !any && self.progress.received_total() == 0 {
+            self.ramp.cold();
+        }
+        if late > 0 {
+            self.ramp.late(late);
+        }
     }
 
     fn told(&mut self, told: Told) -> Result<(), TransferError> {
@@ -238,7 +266,7 @@ impl Run {
             let dirty: u64 = parts.iter().map(|part| part.dirty()).sum();
             if !parts.is_empty() && (overdue || dirty >= self.options.writeback_bytes) {
                 self.keeping = true;
-                self.call_checkpoint(parts, overdue);
+                self.call_checkpoint(parts);
             }
             if overdue {
                 self.checkpoint_due = now + self.options.checkpoint_interval;

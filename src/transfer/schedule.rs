@@ -2,11 +2,10 @@
 //!
 //! Invariant: a missing byte is in exactly one place: to do, waiting for another try, or with a stream.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use tokio::time::Instant;
 
-use super::options::Options;
 use crate::domain::RangeSet;
 
 /// The missing ranges of one file that no stream has.
@@ -116,13 +115,16 @@ impl Plan {
     }
 }
 
-/// The length of the next piece: large ones first, smaller ones when little is left for each connection.
-pub(super) fn piece_size(unassigned: u64, connections: usize, options: &Options) -> u64 {
-    let share = unassigned / (2 * connections.max(1) as u64);
-    let least = options.min_piece.max(1);
+/// The length of the next piece: half of what each connection has still to bring, within `bounds`.
+///
+/// `left` counts all bytes to come, those on their way too, so that connections that ask one after the other get equal
+/// pieces: each request costs a wait, and few rounds of them cost few waits. Halves, so that the last round is short and
+/// its hash is soon done.
+pub(super) fn piece_size(left: u64, connections: usize, bounds: RangeInclusive<u64>) -> u64 {
+    let share = left / (2 * connections.max(1) as u64);
     // Whole mebibytes keep pieces and writes aligned to pages.
     let share = share.next_multiple_of(1 << 20);
-    share.clamp(least, options.max_piece.max(least))
+    share.clamp(*bounds.start(), *bounds.end().max(bounds.start()))
 }
 
 #[cfg(test)]
@@ -130,10 +132,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn options() -> Options {
-        Options::default()
-    }
 
     #[tokio::test]
     async fn pieces_come_in_file_order_and_cover_each_gap_once() {
@@ -180,10 +178,10 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_shrink_and_stay_within_their_bounds(left in 0u64..1 << 42, connections in 1usize..64) {
-            let options = options();
-            let size = piece_size(left, connections, &options);
-            prop_assert!(size >= options.min_piece && size <= options.max_piece);
-            prop_assert!(piece_size(left / 2, connections, &options) <= size);
+            let bounds = 4 << 20..=32 << 20;
+            let size = piece_size(left, connections, bounds.clone());
+            prop_assert!(bounds.contains(&size));
+            prop_assert!(piece_size(left / 2, connections, bounds) <= size);
         }
     }
 }

@@ -9,21 +9,22 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::error::{TransferError, panicked, storage};
+use super::keeper::Known;
 use super::part::Part;
 use super::run::{Run, Told};
-use crate::domain::{Failure, RangeSet};
+use crate::domain::Failure;
 
 /// How long streams may take to hand over what they hold.
 const STREAM_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Run {
-    /// Syncs `parts`; with `record` the owner is told what is synced.
-    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>, record: bool) {
+    /// Syncs `parts` and tells the owner what is synced.
+    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>) {
         let (keeper, disk) = (Arc::clone(&self.keeper), self.shared.disk.clone());
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
-                let synced = if record { synced(&parts) } else { Vec::new() };
+                let synced = synced(&parts);
                 if synced.is_empty() {
                     return Ok(());
                 }
@@ -43,17 +44,11 @@ impl Run {
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
-                let mut right = Vec::with_capacity(parts.len());
-                for part in parts {
-                    let index = part.index;
-                    let path = part.path.clone();
-                    match disk.run(move || part.is_full_length()).await {
-                        Some(Ok(true)) => right.push(index),
-                        Some(Ok(false)) => {}
-                        Some(Err(error)) => return Err(storage("look at", &path, &error)),
-                        None => return Err(panicked(&path)),
-                    }
-                }
+                let Some(first) = parts.first().map(|part| part.path.clone()) else {
+                    return Ok(Vec::new());
+                };
+                let right = disk.run(move || whole(&parts)).await;
+                let right = right.unwrap_or_else(|| Err(panicked(&first)))?;
                 if !right.is_empty() {
                     keeper.finish(right.clone()).await?;
                 }
@@ -131,8 +126,20 @@ impl Run {
     }
 }
 
+/// Which of these have their full length on disk. Blocks.
+fn whole(parts: &[Arc<Part>]) -> Result<Vec<usize>, Failure> {
+    let mut right = Vec::with_capacity(parts.len());
+    for part in parts {
+        let full = part.is_full_length();
+        if full.map_err(|error| storage("look at", &part.path, &error))? {
+            right.push(part.index);
+        }
+    }
+    Ok(right)
+}
+
 /// What the owner has not been told yet about `parts`.
-fn synced(parts: &[Arc<Part>]) -> Vec<(usize, RangeSet)> {
+fn synced(parts: &[Arc<Part>]) -> Vec<(usize, Known)> {
     parts
         .iter()
         .filter_map(|part| Some((part.index, part.take_synced()?)))

@@ -3,6 +3,7 @@
 //! Invariant: nothing is decided while a stream could still write to the file.
 
 use super::error::TransferError;
+use super::keeper::Known;
 use super::run::Run;
 use super::slot::Stage;
 use crate::domain::{Failure, FailureCode};
@@ -25,6 +26,11 @@ impl Run {
             self.verified.push_back(index);
             return Ok(());
         }
+        if let Some(part) = slot.part.as_ref().filter(|part| part.hash_again()) {
+            tracing::info!(file = %slot.task.path, "The hash does not fit; all of the file is hashed again.");
+            self.shared.disk.hash(part);
+            return Ok(());
+        }
         self.reject(index, &got)
     }
 
@@ -33,6 +39,7 @@ impl Run {
         let slot = &mut self.slots[index];
         let first = !slot.again;
         slot.start_over();
+        self.keeper.note(index, &Known::default());
         let (path, expected) = (&slot.task.path, &slot.task.digest);
         if first {
             tracing::warn!(file = %path, %expected, got, "The content is wrong and is fetched again.");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use modelhaul::testing::{HubConfig, PracticeHub, RepoSpec};
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, Venv};
+use crate::support::{Ran, Sandbox, Venv};
 
 const ID: &str = "practice/cached";
 const OTHER: &str = "practice/other";
@@ -258,6 +258,26 @@ fn a_revision_goes_and_what_another_one_needs_stays() {
             .all(|name| !name.to_string_lossy().ends_with(".trash")),
         "{left:?}"
     );
+}
+
+#[test]
+fn a_terminal_sees_what_would_go_and_nothing_goes() {
+    let hub = hub();
+    let sandbox = Sandbox::with(&hub);
+    let (old, _) = two_revisions(&hub, &sandbox);
+    let before = ls(&sandbox);
+    let on_a_terminal =
+        "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = sandbox.command("python3");
+    command.args(["-c", on_a_terminal, env!("CARGO_BIN_EXE_modelhaul")]);
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    command.args(["cache", "rm", &format!("{ID}@{old}")]);
+    let shown = Ran::from(command.output().unwrap()).ok();
+    assert!(
+        shown.contains("would remove") && shown.contains("add --yes"),
+        "{shown}"
+    );
+    assert_eq!(ls(&sandbox), before, "nobody said yes");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod api;
 mod cache_cli;
 mod cli;
+mod faulthub;
 mod faults;
 mod floors;
 mod hostile;
@@ -20,4 +21,5 @@ mod python;
 mod queue;
 mod support;
 mod verify;
+mod web;
 mod world;

@@ -113,6 +113,32 @@ fn fingerprint(folder: &Path) -> BTreeMap<PathBuf, (u64, u64, i64)> {
 }
 
 #[test]
+fn a_wrong_file_stays_wrong_for_another_selection_of_the_same_commit() {
+    let hub = hub();
+    let sandbox = Sandbox::with(&hub);
+    let service = downloaded(&sandbox);
+    flip(&blob(&sandbox, "sub/other.bin"), 77);
+    assert_eq!(verify(&service, false)["state"], "failed");
+    for (patterns, state) in [
+        (json!(["sub/*"]), "corrupt"),
+        (json!(["config.json"]), "complete"),
+    ] {
+        let body = json!({
+            "model_id": "m", "kind": "generic", "repo_id": ID, "allow_patterns": patterns
+        });
+        let token = fs::read_to_string(sandbox.path("admin-token")).unwrap();
+        let bearer = format!("Bearer {}", token.trim());
+        let admin = [("authorization", bearer.as_str())];
+        let put = service
+            .http()
+            .request("PUT", "/api/v1/models/m", &admin, Some(&body));
+        put.ok();
+        let status = service.status("m");
+        assert_eq!(status["cache"]["state"], state, "{patterns}: {status:#}");
+    }
+}
+
+#[test]
 fn one_wrong_byte_is_found_and_only_its_file_is_fetched_again() {
     let hub = hub();
     let sandbox = Sandbox::with(&hub);

@@ -182,6 +182,7 @@ mod tests {
             ranges: [0..10, 20..30].into_iter().collect::<RangeSet>(),
             part_name: Some("x.part".into()),
             part_token: Some(7),
+            hash_mark: None,
             verified: false,
             corrupt: false,
             checked_job: None,

@@ -1,12 +1,13 @@
 //! The tries of a job, first one first.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::Deserialize;
 
 use crate::domain::Attempt;
 
 use super::super::App;
-use super::super::answer::{Answer, Answered, Page, PageSize, one_more};
+use super::super::answer::{Answer, Answered, Page, PageSize};
 use super::super::extract::{JobPath, Query};
 
 const SIZE: PageSize = PageSize {
@@ -27,15 +28,13 @@ pub(in super::super) async fn list(
     State(app): State<App>,
     JobPath(id): JobPath,
     Query(query): Query<AttemptsQuery>,
+    uri: Uri,
 ) -> Answered<Page<Attempt>> {
     let limit = SIZE.pick(query.limit)?;
-    let attempts = app.manager.job_attempts(id).await?;
-    let items = attempts
-        .into_iter()
-        .filter(|attempt| query.after.is_none_or(|after| attempt.attempt > after))
-        .take(one_more(limit))
-        .collect();
-    Ok(Answer::ok(Page::cut(items, limit, |attempt: &Attempt| {
+    let after = query.after.unwrap_or(0);
+    let items = app.manager.job_attempts(id, after, limit + 1).await?;
+    let page = Page::cut(items, limit, |attempt: &Attempt| {
         attempt.attempt.to_string()
-    })))
+    });
+    Ok(Answer::page(page, &uri))
 }

@@ -1,12 +1,13 @@
 //! The audit trail of a job, oldest first.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::Deserialize;
 
 use crate::domain::Event;
 
 use super::super::App;
-use super::super::answer::{Answer, Answered, Page, PageSize, one_more};
+use super::super::answer::{Answer, Answered, Page, PageSize};
 use super::super::extract::{JobPath, Query};
 
 const SIZE: PageSize = PageSize {
@@ -27,15 +28,11 @@ pub(in super::super) async fn list(
     State(app): State<App>,
     JobPath(id): JobPath,
     Query(query): Query<EventsQuery>,
+    uri: Uri,
 ) -> Answered<Page<Event>> {
     let limit = SIZE.pick(query.limit)?;
-    let events = app.manager.job_events(id).await?;
-    let items = events
-        .into_iter()
-        .filter(|event| query.after.is_none_or(|after| event.id > after))
-        .take(one_more(limit))
-        .collect();
-    Ok(Answer::ok(Page::cut(items, limit, |event: &Event| {
-        event.id.to_string()
-    })))
+    let after = query.after.unwrap_or(0);
+    let items = app.manager.job_events(id, after, limit + 1).await?;
+    let page = Page::cut(items, limit, |event: &Event| event.id.to_string());
+    Ok(Answer::page(page, &uri))
 }

@@ -1,10 +1,11 @@
 //! The files of a job's plan, in the order of their paths.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::Deserialize;
 
 use super::super::App;
-use super::super::answer::{Answer, Answered, Page, PageSize, one_more};
+use super::super::answer::{Answer, Answered, Page, PageSize};
 use super::super::body::job::FileBody;
 use super::super::extract::{JobPath, Query};
 
@@ -26,18 +27,12 @@ pub(in super::super) async fn list(
     State(app): State<App>,
     JobPath(id): JobPath,
     Query(query): Query<FilesQuery>,
+    uri: Uri,
 ) -> Answered<Page<FileBody>> {
     let limit = SIZE.pick(query.limit)?;
-    let mut rows = app.manager.job_files(id).await?;
-    rows.sort_unstable_by(|a, b| a.file.path.cmp(&b.file.path));
     let after = query.after.as_deref();
-    let items = rows
-        .into_iter()
-        .map(FileBody::from)
-        .filter(|file| after.is_none_or(|after| file.path() > after))
-        .take(one_more(limit))
-        .collect();
-    Ok(Answer::ok(Page::cut(items, limit, |file: &FileBody| {
-        file.path().to_owned()
-    })))
+    let rows = app.manager.job_files(id, after, limit + 1).await?;
+    let items = rows.into_iter().map(FileBody::from).collect();
+    let page = Page::cut(items, limit, |file: &FileBody| file.path().to_owned());
+    Ok(Answer::page(page, &uri))
 }

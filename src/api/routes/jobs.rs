@@ -1,6 +1,7 @@
 //! The list of jobs, newest first.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::Deserialize;
 
 use crate::domain::{JobId, JobState, ModelId};
@@ -30,6 +31,7 @@ pub(crate) struct JobsQuery {
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<JobsQuery>,
+    uri: Uri,
 ) -> Answered<Page<JobBody>> {
     let limit = SIZE.pick(query.limit)?;
     let filter = JobFilter {
@@ -40,7 +42,6 @@ pub(in super::super) async fn list(
     };
     let jobs = app.manager.jobs(filter).await?;
     let items = jobs.into_iter().map(JobBody::from).collect();
-    Ok(Answer::ok(Page::cut(items, limit, |job: &JobBody| {
-        job.id().to_string()
-    })))
+    let page = Page::cut(items, limit, |job: &JobBody| job.id().to_string());
+    Ok(Answer::page(page, &uri))
 }

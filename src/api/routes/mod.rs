@@ -5,6 +5,7 @@
 pub(super) mod cache;
 pub(super) mod cancel;
 pub(super) mod clear;
+pub(super) mod dashboard;
 pub(super) mod health;
 pub(super) mod job;
 pub(super) mod job_attempts;

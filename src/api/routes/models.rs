@@ -1,7 +1,7 @@
 //! Registrations: a new one, and the list of all.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 
 use crate::domain::ModelId;
@@ -39,13 +39,13 @@ pub(in super::super) async fn create(
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<ModelsQuery>,
+    uri: Uri,
 ) -> Answered<Page<ModelBody>> {
     let limit = SIZE.pick(query.limit)?;
     let models = app.manager.models(query.after.as_ref(), limit + 1).await?;
     let items = models.into_iter().map(ModelBody::from).collect();
-    Ok(Answer::ok(Page::cut(items, limit, |model: &ModelBody| {
-        model.id().to_string()
-    })))
+    let page = Page::cut(items, limit, |model: &ModelBody| model.id().to_string());
+    Ok(Answer::page(page, &uri))
 }
 
 /// The answer that a replacement shares.

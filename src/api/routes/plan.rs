@@ -6,7 +6,9 @@ use crate::domain::PlanReport;
 
 use super::super::App;
 use super::super::answer::{Answer, Answered};
-use super::super::extract::{ModelPath, Nothing, OptionalJson};
+use super::super::body::registration::RegistrationBody;
+use super::super::extract::{Json, ModelPath, Nothing, OptionalJson};
+use super::super::problem::Problem;
 
 /// The plan as it would be made now.
 pub(in super::super) async fn handle(
@@ -15,4 +17,17 @@ pub(in super::super) async fn handle(
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Answered<PlanReport> {
     Ok(Answer::ok(app.manager.plan(&id).await?))
+}
+
+/// The plan of a registration that is not made.
+pub(in super::super) async fn unregistered(
+    State(app): State<App>,
+    Json(body): Json<RegistrationBody>,
+) -> Answered<PlanReport> {
+    let model = body.into_model()?;
+    app.manager
+        .plan_unregistered(&model)
+        .await
+        .map(Answer::ok)
+        .map_err(Problem::from)
 }

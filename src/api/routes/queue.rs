@@ -1,14 +1,29 @@
 //! The queue: where it stands, and (admin) whether it is paused and how fast it may be.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::{Deserialize, Deserializer};
 
-use crate::domain::QueueStatus;
+use crate::domain::{JobId, QueueStatus};
+use crate::manager::LONGEST_QUEUE;
 
 use super::super::App;
-use super::super::answer::{Answer, Answered};
-use super::super::extract::Json;
+use super::super::answer::{Answer, Answered, PageSize};
+use super::super::extract::{Json, Query};
 use super::super::problem::Problem;
+
+const SIZE: PageSize = PageSize {
+    default: 100,
+    most: LONGEST_QUEUE,
+};
+
+/// Which page of the queue's jobs.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueueQuery {
+    limit: Option<u32>,
+    after: Option<JobId>,
+}
 
 /// What may be changed.
 #[derive(Debug, Deserialize)]
@@ -35,8 +50,15 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> 
 }
 
 /// Where the queue stands.
-pub(in super::super) async fn show(State(app): State<App>) -> Answered<QueueStatus> {
-    Ok(Answer::ok(app.manager.get_queue_status().await?))
+pub(in super::super) async fn show(
+    State(app): State<App>,
+    Query(query): Query<QueueQuery>,
+    uri: Uri,
+) -> Answered<QueueStatus> {
+    let limit = SIZE.pick(query.limit)?;
+    let status = app.manager.queue_page(query.after, limit).await?;
+    let next = status.next.map(|id| id.to_string());
+    Ok(Answer::ok(status).linked(&uri, next.as_deref()))
 }
 
 /// Pauses or resumes the whole queue, then answers where it stands.
@@ -58,5 +80,5 @@ pub(in super::super) async fn patch(
         app.manager.set_queue_paused(paused).await?;
         tracing::info!(paused, "Changed whether the queue is paused.");
     }
-    show(State(app)).await
+    Ok(Answer::ok(app.manager.get_queue_status().await?))
 }

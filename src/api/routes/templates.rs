@@ -1,6 +1,7 @@
 //! Templates: which there are, and all that one says.
 
 use axum::extract::State;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Template, TemplateProblem};
@@ -36,6 +37,7 @@ pub(crate) struct TemplatesBody {
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<TemplatesQuery>,
+    uri: Uri,
 ) -> Answered<TemplatesBody> {
     let limit = SIZE.pick(query.limit)?;
     let mut templates = app.manager.templates();
@@ -43,12 +45,12 @@ pub(in super::super) async fn list(
     if let Some(after) = query.after {
         templates.retain(|template| template.id > after);
     }
-    Ok(Answer::ok(TemplatesBody {
-        page: Page::cut(templates, limit, |template: &TemplateSummary| {
-            template.id.clone()
-        }),
-        problems: app.manager.template_problems().to_vec(),
-    }))
+    let page = Page::cut(templates, limit, |template: &TemplateSummary| {
+        template.id.clone()
+    });
+    let next = page.next().map(ToOwned::to_owned);
+    let problems = app.manager.template_problems().to_vec();
+    Ok(Answer::ok(TemplatesBody { page, problems }).linked(&uri, next.as_deref()))
 }
 
 /// One template as its file says it.

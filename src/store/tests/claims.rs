@@ -15,6 +15,7 @@ async fn assert_fenced(bench: &Bench, claim: Claim) {
         ranges: "0-1".parse().unwrap(),
         part_name: "p".to_owned(),
         part_token: 1,
+        hash_mark: None,
     };
     let act = || -> std::io::Result<()> { panic!("a stale worker published") };
     let update = ProgressUpdate {
@@ -140,7 +141,11 @@ async fn a_claim_holds_for_one_lease_and_one_attempt() {
     assert_eq!(third.claim.attempt, 3);
     assert_fenced(&bench, again.claim).await;
 
-    let attempts = bench.store.attempts(claimed.job.key).await.unwrap();
+    let attempts = bench
+        .store
+        .attempts(claimed.job.key, 0, 1000)
+        .await
+        .unwrap();
     let outcomes: Vec<_> = attempts
         .iter()
         .map(|a| (a.attempt, a.outcome.as_deref()))
@@ -188,6 +193,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
         rate: 30,
         current_file: Some("a.bin".to_owned()),
         last_byte_at: Some(at(9)),
+        phase: Some(Phase::Publishing),
     };
     let point = checkpoint(&files[0], "0-40,50-60", claimed.claim.lease_token);
     bench
@@ -202,7 +208,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
     );
     assert_eq!(
         (job.current_file.as_deref(), job.last_byte_at, job.phase),
-        (Some("a.bin"), Some(at(9)), Some(Phase::Downloading))
+        (Some("a.bin"), Some(at(9)), Some(Phase::Publishing))
     );
     let after = bench.store.lease().await.unwrap().unwrap();
     assert!(after.beat > before.beat);
@@ -219,6 +225,7 @@ async fn progress_is_kept_goes_up_only_and_renews_the_lease() {
         .unwrap();
     let job = bench.read(&claimed.job).await;
     assert_eq!((job.bytes_done, job.last_byte_at), (60, Some(at(9))));
+    assert_eq!(job.phase, Some(Phase::Publishing), "none keeps it");
     let more = ProgressUpdate {
         bytes_done: 9999,
         files_done: 99,
@@ -266,7 +273,7 @@ async fn a_cancel_wins_over_retry_release_and_a_lost_lease() {
         };
         assert_eq!(state, JobState::Cancelled);
         assert_eq!(bench.read(&job).await.state, JobState::Cancelled, "{name}");
-        let attempts = bench.store.attempts(job.key).await.unwrap();
+        let attempts = bench.store.attempts(job.key, 0, 1000).await.unwrap();
         assert_eq!(attempts[0].outcome.as_deref(), Some("cancelled"), "{name}");
     }
 }
@@ -298,7 +305,7 @@ async fn a_release_uses_up_no_try_and_leaves_no_error() {
     assert_eq!((job.lease_token, job.phase, job.attempt), (None, None, 2));
     let outcomes: Vec<_> = bench
         .store
-        .attempts(job.key)
+        .attempts(job.key, 0, 1000)
         .await
         .unwrap()
         .into_iter()
@@ -335,7 +342,7 @@ async fn the_trail_tells_the_whole_story() {
         .unwrap();
     let story: Vec<String> = bench
         .store
-        .job_events(claimed.job.key)
+        .job_events(claimed.job.key, 0, 1000)
         .await
         .unwrap()
         .into_iter()

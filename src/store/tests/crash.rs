@@ -140,7 +140,7 @@ async fn a_dropped_caller_leaves_no_lock_behind() {
     }
     let other = Store::open(bench.store.path()).await.unwrap();
     let (job, _) = other.enqueue(model.key, 0, at(9)).await.unwrap();
-    assert_eq!(bench.store.active_jobs(9).await.unwrap().len(), 1);
+    assert_eq!(bench.store.active_jobs(None, 9).await.unwrap().len(), 1);
     let token = bench.token().await;
     let claimed = bench.claim(token).await.unwrap();
     assert_eq!(claimed.job.id, job.id);

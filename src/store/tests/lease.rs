@@ -59,7 +59,7 @@ async fn deleting_the_lease_by_hand_puts_the_job_back_and_tells_why() {
     );
     assert_eq!(job.failure.unwrap().code, FailureCode::LeaseLost);
     assert_eq!(bench.store.files_of_job(job.key).await.unwrap().len(), 2);
-    let attempts = bench.store.attempts(job.key).await.unwrap();
+    let attempts = bench.store.attempts(job.key, 0, 1000).await.unwrap();
     assert_eq!(attempts[0].outcome.as_deref(), Some("lost"));
     let events = bench.store.events(0, 100).await.unwrap();
     assert!(

@@ -5,9 +5,11 @@ mod crash;
 mod ends;
 mod files;
 mod full;
+mod group;
 mod lease;
 mod models;
 mod opening;
+mod places;
 mod queue;
 mod random;
 mod schema;
@@ -176,5 +178,6 @@ pub(super) fn checkpoint(file: &FileRow, ranges: &str, token: i64) -> FileCheckp
         ranges: ranges.parse().unwrap(),
         part_name: format!("{}.x.part", file.file.digest),
         part_token: token,
+        hash_mark: None,
     }
 }

@@ -197,7 +197,7 @@ async fn four_processes_open_a_new_file_at_once() {
             );
         }
         let store = Store::open(folder.path().join("race.db")).await.unwrap();
-        assert_eq!(store.active_jobs(10).await.unwrap().len(), 4);
+        assert_eq!(store.active_jobs(None, 10).await.unwrap().len(), 4);
         let mut check = raw(store.path()).await;
         let whole: String = sqlx::query_scalar("PRAGMA integrity_check")
             .fetch_one(&mut check)

@@ -63,7 +63,7 @@ async fn jobs_run_by_priority_then_age() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        names(bench.store.active_jobs(10).await.unwrap()),
+        names(bench.store.active_jobs(None, 10).await.unwrap()),
         ["b", "c", "a", "d"]
     );
     assert_eq!(
@@ -74,7 +74,7 @@ async fn jobs_run_by_priority_then_age() {
     let claimed = bench.claim(token).await.unwrap();
     assert_eq!(claimed.job.model_id, id("b"));
     assert_eq!(
-        names(bench.store.active_jobs(3).await.unwrap()),
+        names(bench.store.active_jobs(None, 3).await.unwrap()),
         ["b", "c", "a"]
     );
     assert_eq!(

@@ -225,7 +225,7 @@ async fn play(steps: Vec<Step>) {
                 let Some(claim) = claims.iter().rev().nth(age).copied() else {
                     continue;
                 };
-                let running = bench.store.active_jobs(1).await.unwrap();
+                let running = bench.store.active_jobs(None, 1).await.unwrap();
                 let holds = running.first().is_some_and(|job| {
                     (job.key, job.lease_token, job.attempt)
                         == (claim.job_key, Some(claim.lease_token), claim.attempt)

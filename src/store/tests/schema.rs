@@ -163,7 +163,13 @@ async fn claim_and_status_use_their_indexes() {
     let bench = Bench::new().await;
     let statements = statements();
     for (part, index, sorts) in [
-        ("attempt = attempt + 1", "jobs_ready", false),
+        ("attempt = attempt + 1", "jobs_runnable", false),
+        ("min(run_after_ms)", "jobs_due", false),
+        (
+            "WHERE j.state = ?1 AND j.finished_at_ms IS NOT NULL",
+            "jobs_ended",
+            false,
+        ),
         (
             "WHERE j.job_key = (SELECT max(job_key)",
             "jobs_by_model",
@@ -176,10 +182,19 @@ async fn claim_and_status_use_their_indexes() {
         ),
         ("WHERE j.job_id = ?1", "sqlite_autoindex_jobs_1", false),
         ("AS \"open!: i64\" FROM files", "files_by_job", false),
-        ("SET job_key = NULL WHERE job_key", "files_by_job", false),
-        ("WHERE f.job_key = ?1 ORDER BY f.path", "files_by_job", true),
+        ("SET job_key = NULL WHERE job_key", "files_by_path", false),
         (
-            "WHERE job_key = ?1 ORDER BY event_id DESC",
+            "WHERE f.job_key = ?1 ORDER BY f.path",
+            "files_by_path",
+            false,
+        ),
+        (
+            "WHERE f.job_key = ?1 AND f.path > ?2",
+            "files_by_path",
+            false,
+        ),
+        (
+            "WHERE job_key = ?1 AND event_id > ?2",
             "events_by_job",
             false,
         ),

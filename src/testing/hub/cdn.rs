@@ -47,7 +47,7 @@ pub(super) fn answer(state: &State, request: &Request) -> Answer {
     ranged(request, &content, &etag).with("Last-Modified", "Sat, 02 Mar 2024 00:00:00 GMT")
 }
 
-fn refused(status: u16, code: &str, message: &str) -> Answer {
+pub(super) fn refused(status: u16, code: &str, message: &str) -> Answer {
     Answer::text(
         status,
         "application/xml",

@@ -5,6 +5,8 @@
 //! | `GET /counters` | totals |
 //! | `GET /requests?path=GLOB`, `DELETE /requests` | the records; forget them |
 //! | `GET`, `POST`, `DELETE /faults`, `DELETE /faults/{id}` | faults in force |
+//! | `POST /switch` `{name, on}` | switches the faults of that name |
+//! | `POST /script` | a whole script in TOML: its faults and settings replace what is in force, its repositories get a commit |
 //! | `GET`, `PATCH /settings` | what may change while it runs |
 //! | `POST /repos` `{id, branch?, files: [{path, size?, seed?, text?, lfs?}], gate?, private?, allow?}` | a commit |
 //! | `POST /refs` `{repo, name, commit, tag?}` | moves a branch or a tag |
@@ -19,41 +21,13 @@ use tokio::net::TcpStream;
 use tokio::task::block_in_place;
 
 use super::answer::Answer;
-use super::content::Content;
 use super::fault::Fault;
 use super::mischief::Mischief;
-use super::repo::{Gate, RepoSpec};
 use super::request::{Place, Request};
+use super::script::{RepoEntry, Script};
 use super::settings::Settings;
 use super::state::State;
 use super::{hold, request, wire};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewCommit {
-    id: String,
-    #[serde(default = "main_branch")]
-    branch: String,
-    files: Vec<NewFile>,
-    #[serde(default)]
-    gate: Gate,
-    #[serde(default)]
-    private: bool,
-    #[serde(default)]
-    allow: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewFile {
-    path: String,
-    #[serde(default)]
-    size: u64,
-    #[serde(default)]
-    seed: u64,
-    text: Option<String>,
-    lfs: Option<bool>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,8 +46,11 @@ struct MoveDoor {
     open: bool,
 }
 
-fn main_branch() -> String {
-    "main".to_owned()
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    name: String,
+    on: bool,
 }
 
 /// Serves a connection to the control door.
@@ -134,6 +111,16 @@ fn answer(state: &State, request: &Request) -> io::Result<Answer> {
             done(true)
         }
         ("DELETE", ["faults", id]) => done(id.parse().is_ok_and(|id| state.faults.remove(id))),
+        ("POST", ["switch"]) => {
+            let order: Switch = serde_json::from_slice(body)?;
+            done(state.faults.switch(&order.name, order.on) > 0)
+        }
+        ("POST", ["script"]) => {
+            let text = std::str::from_utf8(body).map_err(io::Error::other)?;
+            let script = Script::read(text).map_err(io::Error::other)?;
+            state.play(&script);
+            done(true)
+        }
         ("GET", ["settings"]) => reply(&state.settings()),
         ("PATCH", ["settings"]) => {
             let mut value = serde_json::to_value(state.settings())?;
@@ -146,9 +133,10 @@ fn answer(state: &State, request: &Request) -> io::Result<Answer> {
             reply(&settings)
         }
         ("POST", ["repos"]) => {
-            let new: NewCommit = serde_json::from_slice(body)?;
+            let new: RepoEntry = serde_json::from_slice(body)?;
             let branch = new.branch.clone();
-            let commit = hold(&state.world).commit(&new.spec(), &branch);
+            let spec = new.spec(0).map_err(io::Error::other)?;
+            let commit = hold(&state.world).commit(&spec, &branch);
             reply(&json!({ "commit": commit }))
         }
         ("POST", ["refs"]) => {
@@ -173,25 +161,4 @@ fn answer(state: &State, request: &Request) -> io::Result<Answer> {
 
 fn reply(value: &impl serde::Serialize) -> io::Result<Answer> {
     Ok(Answer::json(200, &serde_json::to_value(value)?))
-}
-
-impl NewCommit {
-    fn spec(self) -> RepoSpec {
-        let mut spec = RepoSpec::new(&self.id).gated(self.gate);
-        spec.private = self.private;
-        spec.allowed = self.allow;
-        for file in self.files {
-            let lfs = file.lfs.unwrap_or(file.text.is_none());
-            let content = match file.text {
-                Some(text) => Content::bytes(text),
-                None => Content::generated(file.seed, file.size),
-            };
-            spec = if lfs {
-                spec.lfs(&file.path, content)
-            } else {
-                spec.file(&file.path, content)
-            };
-        }
-        spec
-    }
 }

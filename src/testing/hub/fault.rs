@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::content::mix;
 use super::hold;
 use super::mischief::Mischief;
+use super::misdeed::Misdeed;
 use super::request::{Place, Request};
 
 /// Which of the requests that a fault means it strikes, counted from 1.
@@ -27,145 +30,20 @@ pub enum When {
     Every(u64),
     /// All after the first n.
     After(u64),
+    /// So many of a hundred, chosen by the seed: the same ones in every run.
+    Percent(u64),
 }
 
 impl When {
-    fn strikes(self, count: u64) -> bool {
+    /// `luck` is a number that depends on seed and fault.
+    fn strikes(self, count: u64, luck: u64) -> bool {
         match self {
             Self::Always => true,
             Self::First(n) => count <= n,
             Self::Nth(n) => count == n,
             Self::Every(n) => n > 0 && count.is_multiple_of(n),
             Self::After(n) => count > n,
-        }
-    }
-}
-
-/// What a fault does. Positions named `after` count the body bytes of this answer; `offset` is a place in the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Misdeed {
-    /// Closes the connection after so many body bytes; with `reset` by RST, which may drop bytes in flight.
-    Cut {
-        /// Body bytes that are written first.
-        after: u64,
-        /// Whether the close is a reset.
-        #[serde(default)]
-        reset: bool,
-    },
-    /// Closes the connection instead of answering.
-    Hangup,
-    /// Stops sending and keeps the connection open, for ever or for a time; none in `after` is before the headers.
-    Stall {
-        /// Body bytes that are written first; none for not even the headers.
-        after: Option<u64>,
-        /// Milliseconds after which it goes on; none for never.
-        for_ms: Option<u64>,
-    },
-    /// Sends `bytes` every `every_ms` milliseconds: slow, but alive.
-    Drip {
-        /// Bytes per step.
-        bytes: u64,
-        /// Milliseconds between the steps.
-        every_ms: u64,
-    },
-    /// Waits so many milliseconds before the answer.
-    Latency(u64),
-    /// Limits this answer to so many bytes per second.
-    Rate(u64),
-    /// Inverts the byte at this place of the file.
-    Corrupt {
-        /// The place in the file.
-        offset: u64,
-    },
-    /// Answers something else altogether.
-    Answer {
-        /// The status.
-        status: u16,
-        /// The headers.
-        #[serde(default)]
-        headers: Vec<(String, String)>,
-        /// The body.
-        #[serde(default)]
-        body: String,
-    },
-    /// Sets a header of the answer, or drops it.
-    Header {
-        /// The name.
-        name: String,
-        /// The value; none drops the header.
-        value: Option<String>,
-    },
-    /// Replaces a value of a JSON answer.
-    Json {
-        /// A JSON pointer, for example `/sha` or `/0/path`.
-        pointer: String,
-        /// The value.
-        value: serde_json::Value,
-    },
-    /// Answers 200 with the whole file whatever the range says.
-    IgnoreRange,
-    /// Sends a range that begins so many bytes later than asked for; the headers tell the truth.
-    ShiftRange(u64),
-    /// Leaves out the last bytes, with a length that agrees.
-    Short(u64),
-    /// Sends more bytes than the length says.
-    Extra(u64),
-    /// Sends the body without a length, to the close of the connection.
-    NoLength,
-    /// Sends the body in chunked coding.
-    Chunked,
-    /// Sends the body as gzip, without a length.
-    Gzip,
-    /// Sends the bytes of another version of the same length, with that version's etag.
-    OtherVersion {
-        /// The seed of the other content.
-        seed: u64,
-    },
-}
-
-impl Misdeed {
-    /// An answer with a status and no more.
-    pub fn status(status: u16) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: String::new(),
-        }
-    }
-
-    /// An answer that asks to come back later.
-    pub fn retry_after(status: u16, value: &str) -> Self {
-        Self::Answer {
-            status,
-            headers: vec![("Retry-After".to_owned(), value.to_owned())],
-            body: String::new(),
-        }
-    }
-
-    /// A captive portal: 200 and a page in HTML.
-    pub fn portal() -> Self {
-        Self::Answer {
-            status: 200,
-            headers: vec![("Content-Type".to_owned(), "text/html".to_owned())],
-            body: "<!doctype html><title>Sign in to the network</title>".to_owned(),
-        }
-    }
-
-    /// A redirect to another place.
-    pub fn redirect(status: u16, location: &str) -> Self {
-        Self::Answer {
-            status,
-            headers: vec![("Location".to_owned(), location.to_owned())],
-            body: String::new(),
-        }
-    }
-
-    /// A header with another value.
-    pub fn header(name: &str, value: &str) -> Self {
-        Self::Header {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
+            Self::Percent(n) => mix(luck ^ mix(count)) % 100 < n,
         }
     }
 }
@@ -187,6 +65,12 @@ pub struct Fault {
     pub when: When,
     /// What happens.
     pub does: Misdeed,
+    /// A name by which it is switched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether it waits to be switched on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
 }
 
 impl Fault {
@@ -198,6 +82,8 @@ impl Fault {
             method: None,
             when: When::Always,
             does,
+            name: None,
+            off: false,
         }
     }
 
@@ -260,9 +146,25 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct FaultBook {
     entries: Mutex<(u64, BTreeMap<u64, Entry>)>,
+    seed: AtomicU64,
 }
 
 impl FaultBook {
+    /// Decides which requests are meant by chance.
+    pub(super) fn seed(&self, seed: u64) {
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
+    /// Switches the faults of this name on or off; answers how many there are.
+    pub(super) fn switch(&self, name: &str, on: bool) -> usize {
+        let mut entries = hold(&self.entries);
+        let named = entries
+            .1
+            .values_mut()
+            .filter(|entry| entry.fault.name.as_deref() == Some(name));
+        named.map(|entry| entry.fault.off = !on).count()
+    }
+
     pub(super) fn add(&self, fault: Fault) -> u64 {
         let mut entries = hold(&self.entries);
         entries.0 += 1;
@@ -301,12 +203,13 @@ impl FaultBook {
     /// Everything that happens to this request; counts it.
     pub(super) fn strike(&self, place: Place, request: &Request, object: Option<&str>) -> Mischief {
         let mut mischief = Mischief::default();
-        for entry in hold(&self.entries).1.values_mut() {
-            if !entry.fault.means(place, request, object) {
+        let seed = self.seed.load(Ordering::Relaxed);
+        for (id, entry) in &mut hold(&self.entries).1 {
+            if entry.fault.off || !entry.fault.means(place, request, object) {
                 continue;
             }
             entry.seen += 1;
-            if entry.fault.when.strikes(entry.seen) {
+            if entry.fault.when.strikes(entry.seen, mix(seed) ^ id) {
                 entry.struck += 1;
                 mischief.add(&entry.fault.does);
             }

@@ -21,6 +21,35 @@ pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A gzip stream of about a hundredth of `size` that unpacks to `size` zeros; its checksum is wrong.
+///
+/// One block with the fixed codes: a zero, then copies of the 258 bytes before.
+pub(super) fn bomb(size: u64) -> Vec<u8> {
+    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let (mut held, mut count) = (0u64, 0u32);
+    let mut put = |bits: &str| {
+        for bit in bits.bytes() {
+            held |= u64::from(bit == b'1') << count;
+            count += 1;
+            if count == 8 {
+                out.push(held.to_le_bytes()[0]);
+                (held, count) = (0, 0);
+            }
+        }
+    };
+    // Last block, fixed codes; the literal 0; then pairs of length 258 and distance 1.
+    put("110");
+    put("00110000");
+    for _ in 0..size / 258 {
+        put("1100010100000");
+    }
+    put("0000000");
+    put("0000000");
+    out.extend([0; 4]);
+    out.extend(&size.to_le_bytes()[..4]);
+    out
+}
+
 fn crc32(bytes: &[u8]) -> u32 {
     let table: Vec<u32> = (0..256u32)
         .map(|n| {

@@ -5,9 +5,10 @@ use std::io;
 use bytes::Bytes;
 
 use super::answer::{Answer, Body};
+use super::cdn;
 use super::content::Content;
-use super::fault::Misdeed;
 use super::gzip;
+use super::misdeed::{Misdeed, RawPart};
 use super::request::Request;
 
 /// How long an answer stands still.
@@ -42,6 +43,11 @@ pub(super) struct Mischief {
     pub(super) extra: u64,
     pub(super) no_length: bool,
     pub(super) chunked: bool,
+    /// What is written in the place of an answer, and whether the connection stays open.
+    pub(super) raw: Option<(Vec<RawPart>, bool)>,
+    /// Repository, file and seed of a commit that comes first.
+    pub(super) touch: Vec<(String, String, u64)>,
+    redirect_loop: bool,
     ignore_range: bool,
     shift: u64,
     short: u64,
@@ -89,11 +95,32 @@ impl Mischief {
             Misdeed::Chunked => self.chunked = true,
             Misdeed::Gzip => self.gzip = true,
             Misdeed::OtherVersion { seed } => self.other_seed = Some(*seed),
+            Misdeed::Expired => {
+                self.replace = Some(cdn::refused(403, "AccessDenied", "Request has expired"));
+            }
+            Misdeed::RedirectLoop => self.redirect_loop = true,
+            Misdeed::Bomb { bytes } => {
+                let mut answer = Answer::text(200, "application/json", gzip::bomb(*bytes));
+                answer.set("Content-Encoding", Some("gzip"));
+                self.replace = Some(answer);
+            }
+            Misdeed::Touch { repo, path, seed } => {
+                self.touch.push((repo.clone(), path.clone(), *seed));
+            }
+            Misdeed::Raw { parts, hold } => self.raw = Some((parts.clone(), *hold)),
         }
     }
 
     /// The answer that stands in for the true one.
-    pub(super) fn replacement(&mut self) -> Option<Answer> {
+    pub(super) fn replacement(&mut self, request: &Request) -> Option<Answer> {
+        if self.redirect_loop {
+            let hop: u64 = request
+                .param("hop")
+                .and_then(|hop| hop.parse().ok())
+                .unwrap_or(0);
+            let location = format!("{}?hop={}", request.path, hop + 1);
+            return Some(Answer::new(302).with("Location", &location));
+        }
         self.replace.take()
     }
 

@@ -18,6 +18,7 @@ use super::hold;
 use super::ledger::{Counters, Recorded};
 use super::repo::RepoSpec;
 use super::request::Place;
+use super::script::Script;
 use super::settings::{HubConfig, Settings};
 use super::state::State;
 use super::world::World;
@@ -46,7 +47,7 @@ impl PracticeHub {
         for (place, port) in [
             (Place::Hub, config.port),
             (Place::Cdn, 0),
-            (Place::Control, 0),
+            (Place::Control, config.control_port),
         ] {
             let socket = door::reserve(port)?;
             addresses.insert(place, socket.local_addr()?);
@@ -80,6 +81,30 @@ impl PracticeHub {
             hub.state.order(place, true)?;
         }
         Ok(hub)
+    }
+
+    /// Starts a hub that follows a script, on these ports for hub and control; 0 takes a free one.
+    pub fn follow(script: &Script, port: u16, control_port: u16) -> io::Result<Self> {
+        let hub = Self::start(HubConfig {
+            port,
+            control_port,
+            ..HubConfig::default()
+        })?;
+        hub.play(script);
+        Ok(hub)
+    }
+
+    /// Puts a script in the place of the faults and settings in force; its repositories get a commit each.
+    pub fn play(&self, script: &Script) {
+        for (spec, _) in &script.repos {
+            settle(spec);
+        }
+        self.state.play(script);
+    }
+
+    /// Switches the faults of this name on or off; false when there is none.
+    pub fn switch(&self, name: &str, on: bool) -> bool {
+        self.state.faults.switch(name, on) > 0
     }
 
     /// The hub's address, as `HF_ENDPOINT` takes it.

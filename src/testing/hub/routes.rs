@@ -55,8 +55,16 @@ pub(super) async fn serve(state: &State, place: Place, mut stream: TcpStream) ->
         if mischief.hangup {
             return Ok(());
         }
+        for (repo, path, seed) in &mischief.touch {
+            hold(&state.world).touch(repo, path, *seed);
+        }
+        if let Some((parts, hold)) = mischief.raw.take() {
+            wire::raw(&mut stream, state, (number, place), &parts, hold).await?;
+            open.finished = true;
+            return Ok(());
+        }
         mischief.alter_request(&mut request);
-        let answer = match mischief.replacement() {
+        let answer = match mischief.replacement(&request) {
             Some(answer) => answer,
             // Digests of big files may have to be computed first.
             None => block_in_place(|| answer(state, place, &request)),

@@ -51,6 +51,8 @@ impl Default for Settings {
 pub struct HubConfig {
     /// The hub's port; 0 takes a free one.
     pub port: u16,
+    /// The control door's port; 0 takes a free one.
+    pub control_port: u16,
     /// The repositories that are there from the start.
     pub repos: Vec<RepoSpec>,
     /// The tokens that are valid; any other token is answered 401.

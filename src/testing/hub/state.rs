@@ -15,6 +15,7 @@ use super::hold;
 use super::ledger::Ledger;
 use super::pace::Pace;
 use super::request::Place;
+use super::script::Script;
 use super::settings::Settings;
 use super::sign::Signer;
 use super::world::World;
@@ -85,6 +86,22 @@ impl State {
 }
 
 impl State {
+    /// Puts a script in the place of what is in force; repositories get a commit each, tokens stay valid.
+    pub(super) fn play(&self, script: &Script) {
+        self.faults.clear();
+        self.faults.seed(script.seed);
+        let mut world = hold(&self.world);
+        world.tokens.extend(script.tokens.iter().cloned());
+        for (spec, branch) in &script.repos {
+            world.commit(spec, branch);
+        }
+        drop(world);
+        *hold(&self.settings) = script.settings.clone();
+        for fault in &script.faults {
+            self.faults.add(fault.clone());
+        }
+    }
+
     /// Moves or makes a branch or tag; false when there is no such repository or commit.
     pub(super) fn move_ref(&self, id: &str, name: &str, commit: &str, tag: bool) -> bool {
         let mut world = hold(&self.world);

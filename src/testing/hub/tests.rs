@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::content::{Content, hex};
-use super::fault::{Fault, FaultBook, Misdeed, When, glob};
+use super::fault::{Fault, FaultBook, When, glob};
+use super::misdeed::Misdeed;
 use super::practice::PracticeHub;
 use super::request::{Place, Request};
 use super::settings::HubConfig;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::mischief::{Mischief, Pause};
+use super::misdeed::RawPart;
 use super::pace::Pace;
 use super::request::Place;
 use super::state::State;
@@ -136,6 +137,43 @@ pub(super) async fn send(
         finished: true,
         close,
     })
+}
+
+/// Writes texts as they are in the place of an answer, then closes or stays silent until the client goes.
+pub(super) async fn raw(
+    stream: &mut TcpStream,
+    state: &State,
+    (number, place): (u64, Place),
+    parts: &[RawPart],
+    hold: bool,
+) -> io::Result<()> {
+    let ticket = Ticket {
+        state,
+        place,
+        number,
+        head: false,
+        close: true,
+    };
+    for part in parts {
+        // Many short texts are written together, unless each has its own time.
+        let together = if part.every_ms > 0 {
+            1
+        } else {
+            (1 << 16) / part.text.len().max(1) as u64 + 1
+        };
+        let mut left = part.times;
+        while left > 0 {
+            let now = left.min(together);
+            left -= now;
+            sleep(Duration::from_millis(part.every_ms)).await;
+            let text = part.text.repeat(usize::try_from(now).unwrap_or(1));
+            write(stream, &ticket, text.as_bytes()).await?;
+        }
+    }
+    if hold {
+        wait(stream, Pause::Forever).await;
+    }
+    stream.shutdown().await
 }
 
 /// Ends a connection: by reset if a fault says so, else so that everything that was written arrives.

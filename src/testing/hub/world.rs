@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::answer::Answer;
 use super::content::Content;
-use super::repo::{Commit, Gate, Repo, RepoSpec};
+use super::repo::{Commit, FileSpec, Gate, Repo, RepoSpec};
 
 /// The hub's knowledge.
 #[derive(Debug, Default)]
@@ -26,6 +26,28 @@ impl World {
             .entry(spec.id.clone())
             .or_insert_with(|| Repo::new(spec))
             .commit(branch, spec.files.clone())
+    }
+
+    /// Puts a commit on `main` in which one file has other bytes; does nothing when there is no such repository.
+    pub(super) fn touch(&mut self, id: &str, path: &str, seed: u64) {
+        let Some(repo) = self.repos.get_mut(id) else {
+            return;
+        };
+        let Some(commit) = repo.find("main") else {
+            return;
+        };
+        let mut files = commit.files.clone();
+        let place = files.iter().position(|file| file.path == path);
+        let old = place.map(|at| files.swap_remove(at));
+        files.push(FileSpec {
+            path: path.to_owned(),
+            content: Content::generated(
+                seed,
+                old.as_ref().map_or(1000, |file| file.content.size()),
+            ),
+            lfs: old.is_none_or(|file| file.lfs),
+        });
+        repo.commit("main", files);
     }
 
     pub(super) fn remove(&mut self, id: &str) -> bool {

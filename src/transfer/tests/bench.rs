@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::hasher::ContentHasher;
 use super::super::{
-    Body, Engine, FileTask, Keeper, Opening, Options, Progress, RateLimiter, Source, SourceError,
+    Body, Engine, FileTask, Keeper, Known, Opening, Options, Progress, RateLimiter, Source,
+    SourceError,
 };
 use super::fixture::content;
-use crate::domain::{Digest, Failure, FailureCode, RangeSet, RepoPath};
+use crate::domain::{Digest, Failure, FailureCode, RepoPath};
 
 /// The content repeats a block of this many bytes.
 const BLOCK: usize = 8 << 20;
@@ -137,15 +138,18 @@ impl Keeper for Plain {
         async move {
             Ok(Opening::Part {
                 file,
-                have: RangeSet::new(),
+                known: Known::default(),
+                unsynced: 0,
             })
         }
         .boxed()
     }
 
-    fn checkpoint(&self, _: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn checkpoint(&self, _: Vec<(usize, Known)>) -> BoxFuture<'_, Result<(), Failure>> {
         async { Ok(()) }.boxed()
     }
+
+    fn note(&self, _: usize, _: &Known) {}
 
     fn finish(&self, _: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {
         async { Ok(()) }.boxed()

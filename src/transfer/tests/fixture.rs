@@ -84,6 +84,14 @@ impl Stage {
         Self::new(vec![Scripted::new(content(size, 1), script)])
     }
 
+    /// The same run with the sources that were put in place of the former ones.
+    pub(super) fn with_sources(mut self) -> Self {
+        for (task, source) in self.tasks.iter_mut().zip(&self.sources) {
+            task.source = Arc::clone(source) as Arc<dyn Source>;
+        }
+        self
+    }
+
     /// Runs it; nothing may take longer than 30 seconds.
     pub(super) async fn run(&self) -> Result<(), TransferError> {
         let engine = Engine::new(self.options.clone(), Arc::clone(&self.limiter));
@@ -125,6 +133,18 @@ impl Stage {
         let recorded = std::mem::take(&mut heard.recorded);
         self.owner.manners.lock().unwrap().have.extend(recorded);
     }
+}
+
+/// Waits until something is so; panics after 20 seconds.
+pub(super) async fn wait_for(fact: impl Fn() -> bool) {
+    let wait = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait)
+        .await
+        .expect("it must come true");
 }
 
 /// Options with which a few hundred kilobytes take many pieces, and failures take no time.

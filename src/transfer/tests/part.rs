@@ -4,12 +4,20 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::super::buffer::{Buffer, BufferPool};
-use super::super::keeper::FileTask;
+use super::super::hasher::ContentHasher;
+use super::super::keeper::{FileTask, Known};
 use super::super::part::{HashStep, Part};
 use super::fixture::{Act, Scripted, content, digest_of};
 use crate::domain::{RangeSet, RepoPath};
 
 const SIZE: usize = 1 << 20;
+
+fn ranges(have: &RangeSet) -> Known {
+    Known {
+        ranges: have.clone(),
+        hash: None,
+    }
+}
 
 struct Bench {
     pool: Arc<BufferPool>,
@@ -28,7 +36,7 @@ impl Bench {
             source: Scripted::new(content.clone(), |_, _| Act::Empty),
         };
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let part = Part::prepare(0, &task, Arc::clone(&file), have.clone()).unwrap();
+        let part = Part::prepare(0, &task, Arc::clone(&file), ranges(have), 0).unwrap();
         Self {
             pool: BufferPool::new(16, SIZE),
             part,
@@ -107,6 +115,73 @@ async fn hashing_stops_at_a_gap_and_goes_on_when_it_is_closed() {
     );
 }
 
+/// A part of which everything is here, and what the hash of its content was after `at` bytes.
+fn marked(file: &File, at: usize) -> (FileTask, Known) {
+    let content = content(SIZE, 3);
+    std::os::unix::fs::FileExt::write_all_at(file, &content, 0).unwrap();
+    let task = FileTask {
+        path: RepoPath::parse("a.bin").unwrap(),
+        size: SIZE as u64,
+        digest: digest_of(&content, false),
+        source: Scripted::new(content.clone(), |_, _| Act::Empty),
+    };
+    let mut hasher = ContentHasher::new(&task.digest, task.size);
+    hasher.update(&content[..at]);
+    let known = Known {
+        ranges: std::iter::once(0..SIZE as u64).collect(),
+        hash: hasher.mark(at as u64),
+    };
+    (task, known)
+}
+
+#[tokio::test]
+async fn what_was_hashed_before_is_not_read_again() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let at = SIZE - 100;
+    let (task, known) = marked(&file, at);
+    // Nobody reads what lies before the mark, so nobody sees that it changed.
+    std::os::unix::fs::FileExt::write_all_at(&*file, &[0; 100], 0).unwrap();
+    let part = Part::prepare(0, &task, Arc::clone(&file), known, 0).unwrap();
+    let right = task.digest.to_string();
+    assert_eq!(part.hash_step(u64::MAX).unwrap(), HashStep::Complete(right));
+    // Once the mark is in doubt, everything is read.
+    assert!(part.hash_again());
+    let HashStep::Complete(whole) = part.hash_step(u64::MAX).unwrap() else {
+        panic!("all is here");
+    };
+    assert_ne!(whole, task.digest.as_str());
+    assert!(!part.hash_again(), "once is enough");
+}
+
+#[tokio::test]
+async fn a_mark_past_a_gap_or_over_a_hole_is_not_trusted() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let (task, known) = marked(&file, SIZE / 2);
+    let gap = Known {
+        ranges: std::iter::once(1..SIZE as u64).collect(),
+        ..known.clone()
+    };
+    let part = Part::prepare(0, &task, Arc::clone(&file), gap, 0).unwrap();
+    assert!(!part.hash_again());
+    file.set_len(0).unwrap();
+    file.set_len(SIZE as u64).unwrap();
+    let part = Part::prepare(0, &task, Arc::clone(&file), known.clone(), 0).unwrap();
+    assert!(!part.hash_again(), "what was hashed is gone");
+    let (task, known) = marked(&file, SIZE / 2);
+    let part = Part::prepare(0, &task, file, known, 0).unwrap();
+    assert!(part.hash_again());
+}
+
+#[tokio::test]
+async fn what_is_only_noted_is_synced_and_recorded() {
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let (task, known) = marked(&file, SIZE / 2);
+    let part = Part::prepare(0, &task, file, known.clone(), 5).unwrap();
+    assert!(part.is_unrecorded());
+    part.sync().unwrap();
+    assert_eq!(part.take_synced(), Some(known));
+}
+
 #[tokio::test]
 async fn a_file_that_was_cut_is_noticed() {
     let bench = Bench::new(&RangeSet::new());
@@ -127,11 +202,14 @@ async fn only_synced_ranges_are_claimed_and_a_reset_takes_claims_back() {
     bench.part.sync().unwrap();
     bench.write(1000, 2000).await;
     assert_eq!(bench.part.dirty(), 1000);
-    assert_eq!(bench.part.take_synced().unwrap().to_string(), "0-1000");
+    assert_eq!(
+        bench.part.take_synced().unwrap().ranges.to_string(),
+        "0-1000"
+    );
     assert_eq!(bench.part.take_synced(), None);
     bench.part.reset();
     assert!(bench.part.is_unrecorded());
-    assert_eq!(bench.part.take_synced(), Some(RangeSet::new()));
+    assert_eq!(bench.part.take_synced(), Some(Known::default()));
 }
 
 #[tokio::test]
@@ -144,7 +222,7 @@ async fn reserving_space_leaves_the_length_alone() {
         source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
     };
     let claims: RangeSet = "0-1000".parse().unwrap();
-    let part = Part::prepare(0, &task, Arc::clone(&file), claims).unwrap();
+    let part = Part::prepare(0, &task, Arc::clone(&file), ranges(&claims), 0).unwrap();
     assert_eq!(file.metadata().unwrap().len(), 0);
     assert!(
         part.have().is_empty(),
@@ -179,7 +257,7 @@ async fn receiving_waits_for_a_hash_that_lags_but_not_for_bytes_of_an_earlier_ru
         digest: digest_of(b"", false),
         source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
     };
-    let claims = "0-1000000".parse().unwrap();
-    let part = Part::prepare(0, &task, file, claims).unwrap();
+    let claims: RangeSet = "0-1000000".parse().unwrap();
+    let part = Part::prepare(0, &task, file, ranges(&claims), 0).unwrap();
     part.hash_within(0).await;
 }

@@ -1,13 +1,15 @@
 //! What was here before is used, checked, and not fetched again.
 
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::fixture::{Act, Stage, content};
-use crate::domain::RangeSet;
+use super::super::hasher::ContentHasher;
+use super::fixture::{Act, Scripted, Stage, content, wait_for};
+use crate::domain::{Digest, RangeSet};
 use crate::transfer::TransferError;
 
 /// Puts the true bytes of `have` on disk and claims them.
@@ -85,6 +87,61 @@ async fn claims_beyond_the_end_of_the_part_are_dropped() {
         .insert(0, "0-900000".parse().unwrap());
     stage.succeed().await;
     assert_eq!(stage.progress.snapshot().written, 800_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_mark_costs_another_look_but_no_byte() {
+    let size = 1_000_000;
+    let stage = Stage::one(size, |_, _| Act::Serve(20_000));
+    seed(&stage, size, &"0-700000".parse().unwrap());
+    let kind = Digest::Sha256(String::new());
+    let mut other = ContentHasher::new(&kind, size as u64);
+    other.update(&[7; 500_000]);
+    let mark = other.mark(500_000).unwrap();
+    stage.owner.manners.lock().unwrap().hash.insert(0, mark);
+    stage.succeed().await;
+    assert_eq!(stage.progress.snapshot().written, 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_is_noted_long_before_it_is_recorded() {
+    let size = 16 << 20;
+    let mut stage = Stage::one(size, |request, _| {
+        if request < 60 {
+            Act::Serve(64 << 10)
+        } else {
+            Act::Late(Duration::from_mins(10))
+        }
+    });
+    stage.options.checkpoint_interval = Duration::from_mins(10);
+    stage.options.takeover_after = Duration::from_mins(10);
+    stage.options.stall_timeout = Duration::from_mins(10);
+    let (cancel, owner) = (stage.cancel.clone(), Arc::clone(&stage.owner));
+    let watch = async move {
+        let noted = || {
+            let heard = owner.heard.lock().unwrap();
+            heard.noted.get(&0).cloned().unwrap_or_default()
+        };
+        wait_for(|| noted().ranges.len() > 8 << 20).await;
+        // Its hash is close behind.
+        assert!(noted().hash.is_some());
+        assert!(owner.heard.lock().unwrap().recorded.is_empty());
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(stage.run(), watch);
+    assert_eq!(result, Err(TransferError::Cancelled));
+    // The last checkpoint carries a mark with which the next run goes on.
+    let mark = stage.owner.heard.lock().unwrap().marks.remove(&0).unwrap();
+    stage.resumed();
+    stage.owner.manners.lock().unwrap().hash.insert(0, mark);
+    let again = Stage {
+        cancel: tokio_util::sync::CancellationToken::new(),
+        sources: vec![Scripted::new(content(size, 1), |_, _| Act::Serve(64 << 10))],
+        ..stage
+    };
+    let again = again.with_sources();
+    again.succeed().await;
+    assert_eq!(again.progress.snapshot().written, size as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::super::{Keeper, Opening};
+use super::super::{Keeper, Known, Opening};
 use super::scripted::as_usize;
-use crate::domain::{Failure, RangeSet};
+use crate::domain::{Failure, HashMark, RangeSet};
 
 /// How the owner answers the next calls.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Manners {
     pub(super) locked: BTreeMap<usize, usize>,
     /// What earlier checkpoints claim.
     pub(super) have: BTreeMap<usize, RangeSet>,
+    /// How far they say that it was hashed.
+    pub(super) hash: BTreeMap<usize, HashMark>,
     /// The answer to every checkpoint.
     pub(super) checkpoint: Option<Failure>,
     /// Files whose opening never ends.
@@ -39,6 +41,8 @@ pub(super) struct Manners {
 pub(super) struct Heard {
     pub(super) checkpoints: usize,
     pub(super) recorded: BTreeMap<usize, RangeSet>,
+    pub(super) marks: BTreeMap<usize, HashMark>,
+    pub(super) noted: BTreeMap<usize, Known>,
     pub(super) finished: Vec<usize>,
     pub(super) finish_calls: usize,
     pub(super) opened: Vec<usize>,
@@ -70,6 +74,17 @@ impl Owner {
         let mut finished = self.heard.lock().unwrap().finished.clone();
         finished.sort_unstable();
         finished
+    }
+
+    /// What is claimed must be there.
+    fn compare(&self, index: usize, ranges: &RangeSet) {
+        for range in ranges.iter() {
+            let file = File::open(self.part(index)).unwrap();
+            let mut bytes = vec![0; as_usize(range.end - range.start)];
+            file.read_exact_at(&mut bytes, range.start).unwrap();
+            let (from, to) = (as_usize(range.start), as_usize(range.end));
+            assert!(bytes == self.contents[index][from..to]);
+        }
     }
 
     fn enter(&self) {
@@ -105,29 +120,24 @@ impl Keeper for Owner {
                 .unwrap();
             Ok(Opening::Part {
                 file: Arc::new(file),
-                have: manners.have.get(&index).cloned().unwrap_or_default(),
+                known: Known {
+                    ranges: manners.have.get(&index).cloned().unwrap_or_default(),
+                    hash: manners.hash.get(&index).cloned(),
+                },
+                unsynced: 0,
             })
         }
         .boxed()
     }
 
-    fn checkpoint(&self, files: Vec<(usize, RangeSet)>) -> BoxFuture<'_, Result<(), Failure>> {
+    fn checkpoint(&self, files: Vec<(usize, Known)>) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             self.enter();
             tokio::task::yield_now().await;
-            for (index, ranges) in &files {
+            for (index, Known { ranges, .. }) in &files {
                 assert!(ranges.end() <= self.contents[*index].len() as u64);
                 if self.strict.load(Ordering::SeqCst) {
-                    let file = File::open(self.part(*index)).unwrap();
-                    for range in ranges.iter() {
-                        let mut bytes = vec![0; as_usize(range.end - range.start)];
-                        file.read_exact_at(&mut bytes, range.start).unwrap();
-                        assert!(
-                            bytes
-                                == self.contents[*index]
-                                    [as_usize(range.start)..as_usize(range.end)]
-                        );
-                    }
+                    self.compare(*index, ranges);
                 }
             }
             let mut heard = self.heard.lock().unwrap();
@@ -137,7 +147,10 @@ impl Keeper for Owner {
                     .all(|(index, _)| !heard.finished.contains(index))
             );
             heard.checkpoints += 1;
-            heard.recorded.extend(files);
+            for (index, known) in files {
+                heard.recorded.insert(index, known.ranges);
+                heard.marks.extend(known.hash.map(|mark| (index, mark)));
+            }
             self.busy.store(false, Ordering::SeqCst);
             self.manners
                 .lock()
@@ -147,6 +160,14 @@ impl Keeper for Owner {
                 .map_or(Ok(()), Err)
         }
         .boxed()
+    }
+
+    fn note(&self, index: usize, known: &Known) {
+        if self.strict.load(Ordering::SeqCst) {
+            self.compare(index, &known.ranges);
+        }
+        let mut heard = self.heard.lock().unwrap();
+        heard.noted.insert(index, known.clone());
     }
 
     fn finish(&self, indexes: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {

@@ -1,5 +1,7 @@
 //! The four routes that apps know: start, status, queue and clear.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{admin, as_admin, problem, wd};
@@ -130,6 +132,78 @@ fn the_queue_shows_who_waits_behind_whom() {
     .ok();
     for id in ["first", "second"] {
         service.wait_completed(id);
+    }
+}
+
+#[test]
+fn a_long_queue_comes_in_pages() {
+    let hub = hub();
+    let sandbox = sandbox(&hub);
+    let service = sandbox.serve();
+    sandbox.run(&["pause", "--queue"]).ok();
+    for n in 1..=5 {
+        let id = format!("m{n}");
+        let body = json!({"model_id": id, "kind": "generic", "repo_id": WDV3});
+        service.register(&body).ok();
+        service.start(&id).ok();
+    }
+    let mut path = "/api/v1/queue?limit=2".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let reply = service.http().get(&path);
+        let page = reply.ok();
+        assert_eq!(page["queue_size"], 5);
+        let entries = page["queue"].as_array().unwrap().iter();
+        seen.extend(entries.map(|entry| entry["queue_position"].as_u64().unwrap()));
+        let Some(link) = reply.header("link") else {
+            assert_eq!(page["next"], Value::Null);
+            break;
+        };
+        let (address, kind) = link.split_once("; ").unwrap();
+        assert_eq!(kind, "rel=\"next\"");
+        path = address.trim_matches(['<', '>']).to_owned();
+        let next = page["next"].as_str().unwrap();
+        assert_eq!(path, format!("/api/v1/queue?limit=2&after={next}"));
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+    problem(
+        &service.http().get("/api/v1/queue?limit=1001"),
+        400,
+        "invalid_query",
+    );
+}
+
+#[test]
+fn an_edit_by_hand_shows_within_a_quarter_of_a_second() {
+    let hub = hub();
+    let sandbox = sandbox(&hub);
+    let service = sandbox.serve();
+    sandbox.run(&["pause", "--queue"]).ok();
+    let body = json!({"model_id": "m", "kind": "generic", "repo_id": WDV3});
+    service.register(&body).ok();
+    // An own write shows in the very next answer.
+    assert_eq!(service.status("m")["state"], "not_started");
+    assert_eq!(service.start("m").ok()["state"], "paused");
+    assert_eq!(service.status("m")["state"], "paused");
+    for (edit, state) in [
+        (
+            "UPDATE jobs SET state = 'cancelled', finished_at_ms = 1",
+            "cancelled",
+        ),
+        ("UPDATE jobs SET cleared_at_ms = 1", "not_started"),
+    ] {
+        let before = service.status("m");
+        assert_ne!(before["state"], state);
+        sandbox.db().execute(edit);
+        let edited = Instant::now();
+        while service.status("m")["state"] != state {
+            assert!(
+                edited.elapsed() < Duration::from_millis(350),
+                "{state} is not seen"
+            );
+        }
+        let queue = service.http().get("/api/v1/queue").ok();
+        assert_eq!(queue["queue"].as_array().unwrap().len(), 0, "{queue:#}");
     }
 }
 

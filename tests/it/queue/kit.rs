@@ -75,7 +75,7 @@ pub(super) fn as_admin(
 }
 
 /// What the database knows to be on disk, by repository and path.
-pub(super) fn saved(sandbox: &Sandbox) -> BTreeMap<String, Vec<Range<u64>>> {
+pub(crate) fn saved(sandbox: &Sandbox) -> BTreeMap<String, Vec<Range<u64>>> {
     let rows = sandbox
         .db()
         .rows("SELECT repo_id || '/' || path AS path, size, state, ranges FROM files JOIN models USING (model_key)");
@@ -98,19 +98,19 @@ pub(super) fn saved(sandbox: &Sandbox) -> BTreeMap<String, Vec<Range<u64>>> {
 }
 
 /// The bytes of [`saved`].
-pub(super) fn saved_bytes(saved: &BTreeMap<String, Vec<Range<u64>>>) -> u64 {
+pub(crate) fn saved_bytes(saved: &BTreeMap<String, Vec<Range<u64>>>) -> u64 {
     let ranges = saved.values().flatten();
     ranges.map(|range| range.end - range.start).sum()
 }
 
 /// The number of the newest request of the hub.
-pub(super) fn newest(hub: &PracticeHub) -> u64 {
+pub(crate) fn newest(hub: &PracticeHub) -> u64 {
     hub.requests().last().map_or(0, |record| record.number)
 }
 
 /// Checks that no request after `since` asked for a byte that was on disk then.
 #[track_caller]
-pub(super) fn assert_not_fetched_again(
+pub(crate) fn assert_not_fetched_again(
     hub: &PracticeHub,
     since: u64,
     saved: &BTreeMap<String, Vec<Range<u64>>>,

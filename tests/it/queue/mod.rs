@@ -4,7 +4,7 @@ mod accepted;
 mod crash;
 mod disk;
 mod embed;
-mod kit;
+pub(crate) mod kit;
 mod order;
 mod retry;
 mod steer;

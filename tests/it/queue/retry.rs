@@ -1,5 +1,8 @@
 //! Trouble with the hub: what waits says why and until when, what heals goes on, what cannot be had fails in the end.
 
+use std::fs;
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use modelhaul::testing::{Fault, Misdeed, Place, PracticeHub, RepoSpec, When};
 use serde_json::Value;
@@ -177,4 +180,72 @@ fn a_person_need_not_wait_for_the_pause_to_end() {
     sandbox.run(&["retry", ID]).ok();
     service.wait_completed(ID);
     assert_whole(&sandbox, &hub, &spec);
+}
+
+/// A private repository of small files on a slow hub, and a service that reads its token from a file.
+fn private() -> (PracticeHub, Sandbox, RepoSpec, std::path::PathBuf) {
+    let spec = (0..40)
+        .fold(RepoSpec::new(ID), |spec, n| {
+            spec.generated(&format!("part-{n:02}.bin"), 100_000 + n)
+        })
+        .private();
+    let hub = hub(MIB, [spec.clone()]);
+    hub.add_token("hf_good");
+    let mut sandbox = Sandbox::with(&hub);
+    let token = sandbox.path("the-token");
+    sandbox.set_env("HF_TOKEN_PATH", &token.display().to_string());
+    sandbox.set_env("MODELHAUL_MAX_CONNECTIONS", "2");
+    configure(&mut sandbox, "backoff = 1\nbackoff_max = 1\n");
+    (hub, sandbox, spec, token)
+}
+
+/// The hub lets a job in, then it does not: the job waits for its token, and what came stays.
+fn waits_for_its_token(lose: impl Fn(&PracticeHub, &Path), find: impl Fn(&PracticeHub, &Path)) {
+    let (hub, sandbox, spec, token) = private();
+    fs::write(&token, "hf_good").unwrap();
+    let service = sandbox.serve();
+    begin(&service, ID);
+    service.wait_bytes(ID, 300_000);
+    lose(&hub, &token);
+    wait_waiting(&service, "auth_required");
+    let (before, since) = (saved(&sandbox), newest(&hub));
+    // More attempts than retries are allowed: a token that is away uses up none.
+    service.wait_status(ID, "it looks again", |status| {
+        assert_ne!(status["state"], "failed", "{status:#}");
+        status["attempt"].as_u64() >= Some(3)
+    });
+    find(&hub, &token);
+    service.wait_completed(ID);
+    assert_not_fetched_again(&hub, since, &before);
+    assert_eq!(sandbox.db().value("SELECT retries FROM jobs"), 0);
+    assert_whole(&sandbox, &hub, &spec);
+}
+
+#[test]
+fn a_job_whose_token_is_removed_waits_until_it_is_back() {
+    waits_for_its_token(
+        |_, token| fs::remove_file(token).unwrap(),
+        |_, token| fs::write(token, "hf_good").unwrap(),
+    );
+}
+
+#[test]
+fn a_job_whose_token_is_refused_waits_for_another() {
+    waits_for_its_token(
+        |hub, _| hub.revoke_token("hf_good"),
+        |hub, token| {
+            hub.add_token("hf_new");
+            fs::write(token, "hf_new").unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_job_that_was_never_let_in_fails_at_once() {
+    let (_hub, sandbox, _, _) = private();
+    let service = sandbox.serve();
+    begin(&service, ID);
+    let failed = service.wait_status(ID, "failed", |status| status["state"] == "failed");
+    assert_eq!(failed["error"]["code"], "repo_not_found", "{failed:#}");
+    assert_eq!(failed["attempt"], 1);
 }

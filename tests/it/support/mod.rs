@@ -10,7 +10,7 @@ mod wait;
 pub(crate) use self::{
     db::Db,
     http::{Client, Reply},
-    sandbox::Sandbox,
+    sandbox::{Ran, Sandbox},
     service::Service,
     venv::Venv,
     wait::{LONG, SHORT, holds, wait_for},

@@ -4,6 +4,7 @@
 //! [`super::Ledger`] and I8 in [`super::Health`], because both need to see the case while it runs.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -316,5 +317,8 @@ fn digest(path: &Path, length: usize) -> String {
         feed(&mut |bytes| hash.update(bytes));
         hash.finalize().to_vec()
     };
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }

@@ -4,5 +4,14 @@ mod case;
 mod health;
 mod invariants;
 mod ledger;
+mod rig;
+#[cfg(test)]
+mod tests;
 
-pub(super) use self::{case::Case, health::Health, invariants::Invariants, ledger::Ledger};
+pub(super) use self::{
+    case::Case,
+    health::Health,
+    invariants::Invariants,
+    ledger::Ledger,
+    rig::{FILE, ID, Rig, SIZE, Setup, model, range_start},
+};

@@ -1,0 +1,134 @@
+//! Answers that are kept in memory while nothing changes.
+//!
+//! Invariant: an answer is handed out only while the database has the version that was taken before its rows were
+//! read, the same job runs in this process, and it is younger than [`LONGEST`], because the cache's files have no
+//! version. So a caller always sees its own writes, and another process's within a quarter of a second. One caller
+//! reads for all that ask at the same time. The running job's numbers are not kept: they are added to each answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Result;
+use crate::domain::{JobId, ModelId};
+use crate::queue::Context;
+use crate::store::Version;
+
+/// How old an answer may get; what is known of other processes may be 100 ms older.
+const LONGEST: Duration = Duration::from_millis(150);
+/// For how many models answers are kept.
+const MOST: usize = 512;
+
+/// What an answer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Basis {
+    version: Version,
+    running: Option<JobId>,
+}
+
+impl Basis {
+    async fn now(context: &Context) -> Result<Self> {
+        let running = context.live.current().map(|job| job.id);
+        let version = context.store.version().await?;
+        Ok(Self { version, running })
+    }
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(super) struct Kept<T> {
+    last: Mutex<Option<(Basis, Instant, Arc<T>)>>,
+    making: tokio::sync::Mutex<()>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self {
+            last: Mutex::new(None),
+            making: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+impl<T> Kept<T> {
+    /// The answer that is kept, or what `make` reads when that one is not good any more.
+    pub(super) async fn get<F: Future<Output = Result<T>>>(
+        &self,
+        context: &Context,
+        make: impl FnOnce() -> F,
+    ) -> Result<Arc<T>> {
+        if let Some(value) = self.good_for(Basis::now(context).await?) {
+            return Ok(value);
+        }
+        let _making = self.making.lock().await;
+        // Taken anew: the one before may have read its rows after this caller's own write, or not.
+        let basis = Basis::now(context).await?;
+        if let Some(value) = self.good_for(basis) {
+            return Ok(value);
+        }
+        let asked = Instant::now();
+        // Reading takes much more room than finding what is kept, which is what happens most.
+        let value = Arc::new(Box::pin(make()).await?);
+        *self.lock() = Some((basis, asked, Arc::clone(&value)));
+        Ok(value)
+    }
+
+    fn good_for(&self, now: Basis) -> Option<Arc<T>> {
+        let last = self.lock();
+        let (basis, asked, value) = last.as_ref()?;
+        (*basis == now && asked.elapsed() < LONGEST).then(|| Arc::clone(value))
+    }
+
+    fn is_old(&self) -> bool {
+        let last = self.lock();
+        last.as_ref()
+            .is_none_or(|(_, asked, _)| asked.elapsed() >= LONGEST)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Basis, Instant, Arc<T>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One answer for each of the models that are asked for.
+#[derive(Debug)]
+pub(super) struct KeptByModel<T>(Mutex<HashMap<ModelId, Arc<Kept<T>>>>);
+
+impl<T> Default for KeptByModel<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> KeptByModel<T> {
+    /// The place of the model's answer.
+    pub(super) fn of(&self, id: &ModelId) -> Arc<Kept<T>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = all.get(id) {
+            return Arc::clone(kept);
+        }
+        if all.len() >= MOST {
+            all.retain(|_, kept| !kept.is_old());
+        }
+        if all.len() >= MOST {
+            all.clear();
+        }
+        Arc::clone(all.entry(id.clone()).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_models_are_kept() {
+        let kept = KeptByModel::<u8>::default();
+        for n in 0..3 * MOST {
+            kept.of(&format!("model-{n}").parse().unwrap());
+        }
+        assert!(kept.0.lock().unwrap().len() <= MOST);
+        let id = "one".parse().unwrap();
+        assert!(Arc::ptr_eq(&kept.of(&id), &kept.of(&id)));
+    }
+}

@@ -1,0 +1,224 @@
+// Where live data comes from: the event stream, or polling while there is none. A hidden tab asks for nothing.
+
+import { get, hasToken } from './api.js';
+import { fromBody, fromStatus, isActive, withEntry } from './job.js';
+import { announce, changed, notice, serverNow, state } from './store.js';
+
+const POLL = 5000;
+const POLL_LOST = 1500;
+const STREAM_AGAIN = 30_000;
+const RING = 300;
+
+let source = null;
+let timer = 0;
+let failures = 0;
+let epoch = null;
+let streamAgain = 0;
+let hadStream = false;
+let running = 0;
+
+export function start() {
+  document.addEventListener('visibilitychange', () => (document.hidden ? stop() : connect()));
+  if (!document.hidden) connect();
+}
+
+/** Begins anew: after a sign-in, or when somebody presses “Retry now”. */
+export function connect() {
+  stop();
+  failures = 0;
+  streamAgain = 0;
+  next();
+}
+
+/** Asks for fresh numbers soon, for example after an action; the stream brings them by itself. */
+export function hasten() {
+  if (source === null) schedule(150);
+}
+
+function stop() {
+  running += 1;
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+}
+
+function schedule(after) {
+  clearTimeout(timer);
+  timer = setTimeout(next, after);
+}
+
+function next() {
+  // A stream cannot carry a token that is kept in memory only.
+  if (!hasToken() && streamAgain !== Infinity && Date.now() >= streamAgain) stream();
+  else poll();
+}
+
+function fresh(mode) {
+  const was = state.link.mode;
+  state.link = { mode, lastData: Date.now(), why: null };
+  state.loaded = true;
+  state.blocked = null;
+  if (was === 'lost') announce('Connected again.');
+}
+
+function lost(why) {
+  if (state.link.mode !== 'lost') announce(`Live updates lost: ${why}`);
+  state.link = { ...state.link, mode: 'lost', why };
+  changed();
+}
+
+// --- the stream ------------------------------------------------------------------------------------------------------
+
+function stream() {
+  const mine = new EventSource('/api/v1/events');
+  source = mine;
+  const on = (name, handle) =>
+    mine.addEventListener(name, (event) => {
+      if (source !== mine) return;
+      failures = 0;
+      hadStream = true;
+      handle(JSON.parse(event.data), event);
+      fresh('stream');
+      changed();
+    });
+  on('snapshot', (data, event) => {
+    epoch = event.lastEventId.split(':')[0];
+    meet(data.server);
+    state.queue = data.queue;
+    state.truncated = data.truncated;
+    state.jobs = new Map(data.jobs.map((row) => [row.job_id, fromStatus(row)]));
+    position(data.queue.queue);
+  });
+  on('job', (data, event) => {
+    const before = epoch;
+    epoch = event.lastEventId.split(':')[0];
+    if (before !== null && before !== epoch) {
+      // Another database: nothing that is shown is true any more.
+      connect();
+      return;
+    }
+    if (!data.status || !data.job_id) return;
+    if (data.status.job_id === data.job_id) take(fromStatus(data.status));
+    state.jobEvent = { id: data.job_id, seq: data.seq };
+    heard(data.job_id);
+  });
+  on('progress', (data) => {
+    for (const item of data.jobs) {
+      const job = state.jobs.get(item.job_id);
+      if (job) state.jobs.set(item.job_id, { ...job, phase: item.phase, progress: item.progress });
+      state.files.set(item.job_id, item.files);
+    }
+  });
+  on('queue', (data) => {
+    state.queue = data;
+    position(data.queue);
+  });
+  on('throughput', (data) => flow(data.t, data.bytes_per_second));
+  mine.addEventListener('bye', (event) => {
+    if (source !== mine) return;
+    const { reason } = JSON.parse(event.data);
+    stop();
+    if (reason === 'shutdown') lost('the service has stopped');
+    schedule(reason === 'lagged' ? 200 : POLL_LOST);
+  });
+  mine.onerror = () => {
+    if (source !== mine) return;
+    failures += 1;
+    if (mine.readyState === EventSource.CLOSED || failures >= 2) {
+      stop();
+      // Without an answer the poll says why; a service without a stream is polled for good.
+      streamAgain = hadStream || failures >= 2 ? Date.now() + (hadStream ? 2000 : STREAM_AGAIN) : Infinity;
+      poll();
+    } else if (hadStream) {
+      lost('the connection broke');
+    }
+  };
+}
+
+function heard(id) {
+  for (const listener of listeners) listener(id);
+}
+
+const listeners = new Set();
+
+/** Tells when something durable happened to a job. */
+export function onJob(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+// --- polling ---------------------------------------------------------------------------------------------------------
+
+async function poll() {
+  const mine = running;
+  try {
+    const [queue, list] = await Promise.all([get('/api/v1/queue'), get('/api/v1/jobs?limit=250')]);
+    const runs = queue.queue.find((entry) => entry.state === 'running');
+    const files = runs ? await get(`/api/v1/jobs/${runs.job_id}/files?limit=1000`) : null;
+    if (mine !== running) return;
+    const jobs = new Map(list.items.map((body) => [body.id, fromBody(body)]));
+    state.truncated = list.next !== null;
+    for (const entry of queue.queue) jobs.set(entry.job_id, withEntry(jobs.get(entry.job_id), entry));
+    for (const [id, job] of jobs) tell(state.jobs.get(id), job);
+    state.jobs = jobs;
+    state.queue = { ...queue };
+    state.files = new Map();
+    if (files) {
+      const under = files.items.filter((file) => file.state === 'partial');
+      state.files.set(runs.job_id, under.slice(0, 16).map((file) => ({ path: file.path, size: file.size, received: file.bytes_downloaded })));
+    }
+    flow(Math.floor(Date.now() / 1000), runs?.progress.speed_bytes_per_second ?? 0);
+    if (state.link.mode === 'lost') onBack();
+    fresh('poll');
+    if (runs) heard(runs.job_id);
+    schedule(POLL);
+  } catch (error) {
+    if (mine !== running) return;
+    if (error.needsToken) {
+      state.blocked = error;
+      state.loaded = true;
+    } else {
+      lost(error.message);
+    }
+    schedule(POLL_LOST);
+  }
+  changed();
+}
+
+let onBack = () => {};
+export function onReturn(f) {
+  onBack = f;
+}
+
+/** Notes which process answers; another one than before means a restart. */
+export function meet(server) {
+  if (!server) return;
+  if (state.server && state.server.instance !== server.instance) notice('info', 'The service was restarted. Everything here is up to date again.');
+  state.server = { ...state.server, ...server };
+  serverNow(server.now);
+}
+
+function position(entries) {
+  for (const entry of entries ?? []) {
+    const job = state.jobs.get(entry.job_id);
+    if (job) state.jobs.set(entry.job_id, { ...job, position: entry.queue_position, state: entry.state, waiting: entry.waiting });
+  }
+}
+
+function take(job) {
+  tell(state.jobs.get(job.id), job);
+  state.jobs.set(job.id, { ...job, position: job.position ?? null });
+  if (!isActive(job)) state.files.delete(job.id);
+}
+
+function tell(before, job) {
+  if (!before || before.state === job.state) return;
+  if (job.state === 'completed' || job.state === 'failed') announce(`${job.modelId}: ${job.state}`);
+}
+
+function flow(t, value) {
+  const last = state.ring.at(-1);
+  if (last && t <= last[0]) return;
+  state.ring.push([t, value]);
+  while (state.ring.length > RING) state.ring.shift();
+}

@@ -1,0 +1,37 @@
+// Who is signed in. A service without sessions still takes an admin token, which this page then keeps in memory.
+
+import { hasToken, optional, post, remove, useToken } from './api.js';
+import { connect, meet } from './live.js';
+import { changed, state } from './store.js';
+
+/** Learns the role and which process answers. */
+export async function learn() {
+  try {
+    const session = await optional('/api/v1/session');
+    state.session = session ? { ...session, known: true } : { known: false, role: null, sign_in_required: false };
+    meet(session?.server);
+  } catch {
+    // The feed says why the service does not answer.
+  }
+  changed();
+}
+
+/** @param {string} token */
+export async function signIn(token) {
+  if (state.session.known) {
+    await post('/api/v1/session', { token });
+    await learn();
+  } else {
+    useToken(token);
+  }
+  connect();
+}
+
+export async function signOut() {
+  if (state.session.known) await remove('/api/v1/session');
+  useToken(null);
+  await learn();
+  connect();
+}
+
+export const signedIn = () => hasToken() || (state.session.known && state.session.sign_in_required && state.session.role !== 'none');
