@@ -104,7 +104,14 @@ fn execute(cli: Cli, output: Output) -> Result<Exit, CliError> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
-    let config = Config::load(&cli.flags(), &Environment::capture())?;
+    let environment = Environment::capture();
+    #[cfg(feature = "testing")]
+    crate::failpoint::arm(
+        environment
+            .lookup("MODELHAUL_FAILPOINTS")
+            .unwrap_or_default(),
+    );
+    let config = Config::load(&cli.flags(), &environment)?;
     let audience = match cli.command {
         Command::Serve(_) => Audience::Service,
         _ => Audience::Command,

@@ -58,8 +58,8 @@ pub(crate) struct Context {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
-    pub(crate) sightings: Sightings,
     pub(crate) past: Past,
+    pub(crate) sightings: Sightings,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
     pub(crate) changed: Notify,
 }
@@ -77,8 +77,8 @@ impl Context {
             limiter: engines.limiter,
             handlers: Handlers::default(),
             live: Live::default(),
-            sightings: Sightings::default(),
             past: Past::default(),
+            sightings: Sightings::default(),
             changed: Notify::new(),
         }
     }

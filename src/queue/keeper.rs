@@ -61,11 +61,11 @@ pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
     files: Vec<KeptFile>,
-    /// The blob that was found locked last.
-    locked: Mutex<Option<usize>>,
     notes: Arc<Notes>,
     /// Whether the folders above the blobs are durable.
     rooted: Arc<AtomicBool>,
+    /// The blob that was found locked last.
+    locked: Mutex<Option<usize>>,
 }
 
 /// What was found under the lock of a blob.
@@ -90,9 +90,9 @@ impl FileKeeper {
             run,
             repo_id,
             files,
-            locked: Mutex::new(None),
             notes: Arc::new(notes),
             rooted: Arc::default(),
+            locked: Mutex::new(None),
         }
     }
 
@@ -225,6 +225,7 @@ impl FileKeeper {
         blocking(move || sync_names(&cache, &repo, &rooted))
             .await?
             .map_err(|error| error.failure())?;
+        failpoint!("part-named");
         for index in fresh {
             if let Some(open) = self.files[index].slot().as_mut() {
                 open.durable = true;

@@ -33,7 +33,9 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
     let mut tries = 0;
     loop {
         tries += 1;
-        match write(run, failure.as_ref().zip(decision.as_ref())).await {
+        let store = &run.context.store;
+        let failed = failure.as_ref().zip(decision.as_ref());
+        match store.with_reserve(|| write(run, failed)).await {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
@@ -93,10 +95,11 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
             Some(Cause::Paused | Cause::Stopping) => {
                 store.release(claim, now).await?;
             }
+            // A write was refused because the trust had run out, as after a sleep, and a beat has renewed it since:
+            // nobody else has worked meanwhile, so the job only takes its place again.
             None => {
-                let failure =
-                    Failure::new(FailureCode::Internal, "the job stopped without a cause");
-                store.fail(claim, &failure, now).await?;
+                tracing::warn!(job.id = %run.job.id, "The lease was in doubt; the job goes back into the queue.");
+                store.release(claim, now).await?;
             }
         }
         return Ok(Ended::Settled);

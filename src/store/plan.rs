@@ -53,6 +53,7 @@ impl Store {
         let mut tx = begin_fenced(self, claim, now).await?;
         let rows = write_plan(&mut tx, claim.job_key, plan, now).await?;
         tx.commit().await?;
+        failpoint!("plan-committed");
         Ok(rows)
     }
 
