@@ -83,8 +83,10 @@ mod armed {
         };
         kill_process(getpid(), signal).expect("a process may signal itself");
         // A killed process must not take another step, however late the signal comes.
-        while act == Act::Kill {
-            std::thread::park();
+        if act == Act::Kill {
+            loop {
+                std::thread::park();
+            }
         }
     }
 

@@ -142,7 +142,7 @@ mod tests {
             (24, "gated token_missing token_invalid forbidden repo_disabled"),
             (78, "downloads_disabled"),
             (32, "checksum_mismatch"),
-            (9, "disk_full storage"),
+            (9, "disk_full storage storage_unavailable"),
             (75, "cache_locked lease_lost"),
             (7, "released"),
             (33, "cleared"),

@@ -139,7 +139,7 @@ pub(crate) async fn fetch(
         Err(TransferError::Failed(failure)) if failure.code == FailureCode::LeaseLost => {
             Err(Stop::Halted)
         }
-        Err(TransferError::Failed(failure)) => Err(failure.into()),
+        Err(TransferError::Failed(failure)) => Err(keeper.explained(failure).into()),
     }
 }
 

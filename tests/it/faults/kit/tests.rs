@@ -43,7 +43,7 @@ fn each_broken_invariant_is_found() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
         let said = verdict(&invariants, &sandbox);
-        assert!(said.starts_with(number), "{}: {said}", path.display());
+        assert!(said.contains(number), "{}: {said}", path.display());
         fs::remove_file(path).unwrap();
     };
     let blobs = sandbox.repo_folder(ID).join("blobs");
@@ -63,10 +63,10 @@ fn each_broken_invariant_is_found() {
     let right = fs::read(&blob).unwrap();
     fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&blob, "{}\t").unwrap();
-    assert!(verdict(&invariants, &sandbox).starts_with("I1"));
+    assert!(verdict(&invariants, &sandbox).contains("I1:"));
     fs::write(&blob, right).unwrap();
     fs::remove_file(sandbox.repo_folder(ID).join("refs/main")).unwrap();
-    assert!(verdict(&invariants, &sandbox).starts_with("I1: no ref"));
+    assert!(verdict(&invariants, &sandbox).contains("I1: no ref"));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_job_that_is_gone_and_an_error_without_a_next_step_are_found() {
     assert_eq!(verdict(&invariants, &sandbox), "good");
     let db = sandbox.db();
     db.execute("UPDATE jobs SET state = 'failed', error_code = 'network', error = 'it did not work', finished_at_ms = updated_at_ms");
-    assert!(verdict(&invariants, &sandbox).starts_with("I6"));
+    assert!(verdict(&invariants, &sandbox).contains("I6:"));
     db.execute("DELETE FROM jobs");
     let lost = catch_unwind(AssertUnwindSafe(|| ledger.check(&sandbox)));
     assert!(lost.is_err(), "I2 sees that the job is gone");

@@ -103,7 +103,7 @@ fn b22_416_in_all_its_forms() {
 #[test]
 fn b22_416_for_ever() {
     let mut rig = Setup::new()
-        .env("HF_DOWNLOAD_MAX_RETRIES", 2)
+        .env("HF_DOWNLOAD_MAX_RETRIES", 1)
         .open("B22b", "416 with the right size to everything");
     let answer = Misdeed::Answer {
         status: 416,
@@ -119,7 +119,7 @@ fn b22_416_for_ever() {
 fn b28_a_coding_that_was_not_asked_for() {
     let mut rig = Setup::new()
         .specs([model("z/once"), model("z/always")])
-        .env("HF_DOWNLOAD_MAX_RETRIES", 2)
+        .env("HF_DOWNLOAD_MAX_RETRIES", 1)
         .open(
             "B28",
             "Content-Encoding: gzip on a file though identity was asked for: once, then always",

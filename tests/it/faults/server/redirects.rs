@@ -14,8 +14,10 @@ fn b29_redirects_that_lead_nowhere() {
         ("user", Misdeed::redirect(302, "http://me:pw@127.0.0.1:9/")),
         ("missing", Misdeed::status(302)),
     ];
-    let specs = bad.iter().map(|(name, _)| model(&format!("q/{name}")));
-    let setup = Setup::new().specs(specs).env("HF_DOWNLOAD_MAX_RETRIES", 2);
+    let specs = bad
+        .iter()
+        .map(|(name, _)| RepoSpec::new(&format!("q/{name}")).generated("big.bin", SIZE));
+    let setup = Setup::new().specs(specs).env("HF_DOWNLOAD_MAX_RETRIES", 1);
     let mut rig = setup.open(
         "B29",
         "a redirect in a circle, empty, `http:////`, to a file, with a user, without an address",
@@ -71,7 +73,7 @@ fn b31_the_signed_link_expires_in_the_middle() {
 
 #[test]
 fn b31_every_signed_link_has_expired() {
-    let mut rig = Setup::new().env("HF_DOWNLOAD_MAX_RETRIES", 2).open(
+    let mut rig = Setup::new().env("HF_DOWNLOAD_MAX_RETRIES", 1).open(
         "B31b",
         "the storage answers 403 (expired) to everything after the first range",
     );
