@@ -190,6 +190,7 @@ impl Cache {
         }
         // A link is whole from its birth, so a free name needs no detour; a taken one is exchanged by a rename.
         if self.links && symlink(&target, at).is_ok() {
+            failpoint!("link-made");
             return Ok(());
         }
         let temporary = self.temporary_path(repo);

@@ -86,6 +86,11 @@ impl Piece {
         self.lock().listening = Some(now);
     }
 
+    /// The stream waits for the disk from now on, which is no silence of the network.
+    pub(super) fn writes(&self) {
+        self.lock().listening = None;
+    }
+
     /// Whether a byte has come.
     pub(super) fn is_warm(&self) -> bool {
         self.lock().first_byte.is_some()

@@ -154,7 +154,9 @@ impl Stream {
                         return Err(self.silent(self.shared.options.stall_timeout));
                     }
                     let began = Instant::now();
+                    self.piece.writes();
                     self.flush().await?;
+                    self.piece.listen(Instant::now());
                     // A disk that hangs is no silence of the server.
                     stalled += began.elapsed();
                 }
