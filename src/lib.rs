@@ -4,12 +4,15 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`domain`] [`clock`] [`redact`]: words |
+//! | 0 | [`domain`] [`clock`] [`redact`]: words; `failpoint`: places where tests let it die |
 //! | 1 | `store` `hub` `transfer` `cache` `catalog`: engines |
 //! | 2 | `queue`: where the engines meet |
 //! | 3 | [`manager`]: the use cases |
 //! | 4 | `api`: the HTTP doors |
 //! | 5 | [`config`] [`server`] `shutdown` `telemetry` [`cli`] `testing`: composition |
+
+#[macro_use]
+pub(crate) mod failpoint;
 
 pub mod clock;
 pub mod domain;

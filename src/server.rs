@@ -5,20 +5,21 @@
 
 mod connection;
 mod patient;
+mod seats;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, AllowedHosts, Doors, Guard, SHORTEST_PUBLIC_TOKEN};
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
+
+use seats::Seats;
 
 /// Where to listen, and who may come in.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ pub enum ServerError {
 /// Limits of serving; fixed in production, short in tests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at a time; more wait unaccepted.
+    /// Connections at a time; for more, those are closed that have waited longest.
     pub(crate) connections: usize,
     /// Time in which a request's header must be whole; also how long an idle connection is kept.
     pub(crate) header_time: Duration,
@@ -149,12 +150,12 @@ impl Server {
         let cut = CancellationToken::new();
         // When this future is dropped, its connections must not go on by themselves.
         let _cut_on_drop = cut.clone().drop_guard();
-        let seats = Arc::new(Semaphore::new(self.limits.connections));
+        let seats = Seats::new(self.limits.connections);
         tracing::info!(address = %self.local_addr, "Listening.");
         loop {
             let next = async {
-                let seat = Arc::clone(&seats).acquire_owned().await;
-                (seat, accept(&self.listener).await)
+                let stream = accept(&self.listener).await;
+                (seats.take().await, stream)
             };
             let (seat, stream) = tokio::select! {
                 biased;
@@ -166,11 +167,13 @@ impl Server {
                 self.doors.clone(),
                 self.limits,
                 self.draining.clone(),
+                seat.handle(),
             );
-            let cut = cut.clone();
+            let (cut, closed) = (cut.clone(), seat.closed());
             connections.spawn(async move {
                 tokio::select! {
                     () = cut.cancelled() => {}
+                    () = closed.cancelled() => {}
                     () = serving => {}
                 }
                 drop(seat);

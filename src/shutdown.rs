@@ -40,6 +40,10 @@ impl Shutdown {
 
     /// Listens for SIGTERM and SIGINT from now on. Must be called within a runtime.
     pub(crate) fn listen(&self) -> io::Result<()> {
+        // Its default is the death of the process; handled, a file beyond the limit is an error of its write.
+        drop(signal(SignalKind::from_raw(
+            rustix::process::Signal::XFSZ.as_raw(),
+        ))?);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (soft, hard) = (self.soft.clone(), self.hard.clone());

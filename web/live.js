@@ -97,7 +97,8 @@ function stream() {
       connect();
       return;
     }
-    if (!data.status || !data.job_id) return;
+    if (data.kind === 'cleared') state.jobs.delete(data.job_id);
+    if (!data.status || !data.job_id || data.kind === 'cleared') return;
     if (data.status.job_id === data.job_id) take(fromStatus(data.status));
     state.jobEvent = { id: data.job_id, seq: data.seq };
     heard(data.job_id);
@@ -152,12 +153,12 @@ export function onJob(listener) {
 async function poll() {
   const mine = running;
   try {
-    const [queue, list] = await Promise.all([get('/api/v1/queue'), get('/api/v1/jobs?limit=250')]);
+    const [queue, list] = await Promise.all([get('/api/v1/queue?limit=500'), get('/api/v1/jobs?limit=250')]);
     const runs = queue.queue.find((entry) => entry.state === 'running');
     const files = runs ? await get(`/api/v1/jobs/${runs.job_id}/files?limit=1000`) : null;
     if (mine !== running) return;
     const jobs = new Map(list.items.map((body) => [body.id, fromBody(body)]));
-    state.truncated = list.next !== null;
+    state.truncated = list.next !== null || Boolean(queue.next);
     for (const entry of queue.queue) jobs.set(entry.job_id, withEntry(jobs.get(entry.job_id), entry));
     for (const [id, job] of jobs) tell(state.jobs.get(id), job);
     state.jobs = jobs;

@@ -174,6 +174,15 @@ fn hang_up(problem: Problem) -> Problem {
     reason = "this is the wrapper that turns its rejection into a problem"
 )]
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for the fields of an object in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[')
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+    {
+        return Err(Problem::field(
+            "",
+            "a list was sent, expected a JSON object",
+        ));
+    }
     match axum::Json::from_bytes(bytes) {
         Ok(axum::Json(value)) => Ok(value),
         Err(JsonRejection::JsonDataError(error)) => {

@@ -42,6 +42,7 @@ const fn shape(code: FailureCode) -> (u16, &'static str) {
         F::BadResponse => (502, "The hub sent something else than was asked for"),
         F::DiskFull => (507, "Not enough disk space"),
         F::Storage => (500, "The file system refused"),
+        F::StorageUnavailable => (503, "The file system or the database has trouble"),
         F::CacheLocked => (503, "Another program holds a lock of the cache"),
         F::HandlerMissing => (503, "The app has not registered its download function"),
         F::HandlerFailed => (502, "The app's download function failed"),

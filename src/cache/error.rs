@@ -102,8 +102,8 @@ impl CacheError {
             Self::Foreign { .. } => Failure::new(FailureCode::Storage, message)
                 .with_remedy("move it away, or point HF_HUB_CACHE to the real folder"),
             Self::WrongLength { .. } | Self::BlobMissing { .. } => {
-                Failure::new(FailureCode::Storage, message).with_remedy(
-                    "another program changed the cache meanwhile; start the download again",
+                Failure::new(FailureCode::StorageUnavailable, message).with_remedy(
+                    "another program changed the cache meanwhile; the download looks again what is there",
                 )
             }
             Self::Malformed { .. } => Failure::new(FailureCode::Storage, message)
@@ -123,15 +123,29 @@ fn io_failure(source: &io::Error, message: String) -> Failure {
             .with_remedy("free some space; the download then goes on by itself"),
         Some(Errno::DQUOT) => Failure::new(FailureCode::DiskFull, message)
             .with_remedy("the disk quota is used up; the download goes on when there is room"),
-        Some(Errno::ROFS) => Failure::new(FailureCode::Storage, message)
+        Some(Errno::ROFS) => Failure::new(FailureCode::StorageUnavailable, message)
             .with_remedy("the file system is mounted read-only; mount it writable"),
+        Some(Errno::NOENT | Errno::NOTDIR) => {
+            Failure::new(FailureCode::StorageUnavailable, message)
+                .with_remedy("another program removed it; the download looks again what is there")
+        }
+        Some(Errno::IO | Errno::STALE | Errno::NXIO | Errno::NODEV | Errno::NOTCONN) => {
+            Failure::new(FailureCode::StorageUnavailable, message).with_remedy(
+                "look at the disk and its cable or mount; the download tries again by itself",
+            )
+        }
         Some(Errno::ACCESS | Errno::PERM) => Failure::new(FailureCode::Storage, message)
             .with_remedy("give the service's user write access to the cache"),
         Some(Errno::FBIG) => Failure::new(FailureCode::Storage, message)
             .with_remedy("the file system does not take files of this size; move the cache"),
-        Some(Errno::MFILE | Errno::NFILE) => Failure::new(FailureCode::Storage, message)
+        Some(Errno::MFILE | Errno::NFILE) => Failure::new(FailureCode::StorageUnavailable, message)
             .with_remedy("raise the limit of open files (ulimit -n)"),
-        _ => Failure::new(FailureCode::Storage, message),
+        None if source.kind() == io::ErrorKind::NotFound => {
+            Failure::new(FailureCode::StorageUnavailable, message)
+                .with_remedy("another program removed it; the download looks again what is there")
+        }
+        _ => Failure::new(FailureCode::Storage, message)
+            .with_remedy("mend what the message says and start the download again"),
     }
 }
 
@@ -140,12 +154,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_and_a_full_quota_wait_and_everything_else_is_storage() {
+    fn a_full_disk_waits_trouble_is_tried_again_and_everything_else_is_storage() {
         let code = |errno: Errno| CacheError::io("write", "/c/x", errno).failure().code;
         assert_eq!(code(Errno::NOSPC), FailureCode::DiskFull);
         assert_eq!(code(Errno::DQUOT), FailureCode::DiskFull);
-        for errno in [Errno::ROFS, Errno::ACCESS, Errno::IO, Errno::FBIG] {
+        for errno in [Errno::ACCESS, Errno::XDEV, Errno::FBIG] {
             assert_eq!(code(errno), FailureCode::Storage, "{errno}");
+        }
+        for errno in [Errno::ROFS, Errno::IO, Errno::NOENT, Errno::MFILE] {
+            assert_eq!(code(errno), FailureCode::StorageUnavailable, "{errno}");
         }
         let failure = CacheError::io("open", "/c/x", Errno::ROFS).failure();
         assert!(failure.message.starts_with("cannot open /c/x: "));

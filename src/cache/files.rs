@@ -195,14 +195,28 @@ impl Cache {
         all.into_iter().rev().try_for_each(sync_dir)
     }
 
+    /// Creates the root and the folders above it; their names must survive a power cut like all others.
+    fn make_root(&self) -> Result<()> {
+        let missing: Vec<&Path> = self
+            .root
+            .ancestors()
+            .take_while(|at| !at.as_os_str().is_empty() && !at.exists())
+            .collect();
+        fs::create_dir_all(&self.root)
+            .map_err(|error| CacheError::io("create the folder", &self.root, error))?;
+        let above = missing.iter().filter_map(|at| at.parent());
+        above
+            .filter(|at| !at.as_os_str().is_empty())
+            .try_for_each(sync_dir)
+    }
+
     fn ensure_root(&self) -> Result<()> {
         const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
             # This file is a cache directory tag created by huggingface_hub.\n\
             # For information about cache directory tags, see:\n\
             #\thttps://bford.info/cachedir/\n";
         if !self.root.is_dir() {
-            fs::create_dir_all(&self.root)
-                .map_err(|error| CacheError::io("create the folder", &self.root, error))?;
+            self.make_root()?;
         }
         let tag = self.root.join("CACHEDIR.TAG");
         // The tag only keeps backup programs out: a cache without it works as well.

@@ -12,6 +12,7 @@ mod files;
 mod layout;
 mod lock;
 mod lookup;
+mod naming;
 mod part;
 mod publish;
 mod remove;

@@ -67,6 +67,7 @@ impl Cache {
                 got: facts.len(),
             });
         }
+        failpoint!("blob-synced");
         if let Some(lying) = entry(&to)?.filter(fs::Metadata::is_dir) {
             return Err(CacheError::Foreign {
                 path: to,
@@ -75,7 +76,10 @@ impl Cache {
             });
         }
         match rename_to_free_name(&from, &to) {
-            Ok(()) => Ok(Published::Placed),
+            Ok(()) => {
+                failpoint!("blob-renamed");
+                Ok(Published::Placed)
+            }
             // Somebody was faster: what lies there stays if it is good, and goes if it is damaged.
             Err(Errno::EXIST) if self.find_blob(repo, digest, size) => {
                 remove(&from)?;
@@ -103,7 +107,9 @@ impl Cache {
 
     /// Makes the names of published blobs durable; once per batch.
     pub(crate) fn sync_blobs(&self, repo: &RepoId) -> Result<()> {
-        sync_dir(&self.blobs_dir(repo))
+        sync_dir(&self.blobs_dir(repo))?;
+        failpoint!("blobs-synced");
+        Ok(())
     }
 
     /// Makes also the folders above them durable; once before anything is promised about a repository.
@@ -121,6 +127,7 @@ impl Cache {
         files: &[PlannedFile],
     ) -> Result<()> {
         refuse_overlaps(files)?;
+        let _naming = self.begin_naming(repo)?;
         // Everything is looked at before the first name appears: a snapshot is shown whole or not at all.
         for file in files {
             if !self.find_file(repo, commit, file) {
@@ -148,7 +155,9 @@ impl Cache {
             *left -= 1;
             self.point(repo, &at, file, *left > 0)?;
         }
-        self.sync_up(folders.iter().map(PathBuf::as_path))
+        self.sync_up(folders.iter().map(PathBuf::as_path))?;
+        failpoint!("links-synced");
+        Ok(())
     }
 
     /// Makes one entry of a snapshot; `shared` when another entry will need the blob after this one.
@@ -197,7 +206,10 @@ impl Cache {
             }
             Err(error) => return Err(CacheError::io("link", temporary, error)),
         }
-        rename(&temporary, at)
+        failpoint!("link-temporary");
+        rename(&temporary, at)?;
+        failpoint!("link-made");
+        Ok(())
     }
 
     /// Records which commit a branch or tag is; a full commit needs no record.
@@ -227,8 +239,12 @@ impl Cache {
         if same {
             return Ok(());
         }
+        let _naming = self.begin_naming(repo)?;
         self.replace_file(repo, &path, commit.as_str().as_bytes())?;
-        self.sync_up([folder.as_path()])
+        failpoint!("ref-renamed");
+        self.sync_up([folder.as_path()])?;
+        failpoint!("ref-synced");
+        Ok(())
     }
 
     /// Puts a whole new file in the place of `path`.
@@ -236,6 +252,7 @@ impl Cache {
         self.ensure_dir(&self.blobs_dir(repo))?;
         let temporary = self.temporary_path(repo);
         write_new(&temporary, content)?;
+        failpoint!("ref-written");
         rename(&temporary, path)
     }
 }

@@ -131,6 +131,7 @@ impl Cache {
             .expect("a listing lies in a folder")
             .to_owned();
         self.ensure_dir(&folder)?;
+        let _naming = self.begin_naming(repo)?;
         self.replace_file(repo, &path, &content)?;
         sync_dir(&folder)
     }

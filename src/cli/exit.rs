@@ -93,7 +93,9 @@ impl From<FailureCode> for Exit {
             | FailureCode::RepoDisabled => Self::Auth,
             FailureCode::DownloadsDisabled => Self::Configuration,
             FailureCode::ChecksumMismatch => Self::Checksum,
-            FailureCode::DiskFull | FailureCode::Storage => Self::Disk,
+            FailureCode::DiskFull | FailureCode::Storage | FailureCode::StorageUnavailable => {
+                Self::Disk
+            }
             FailureCode::CacheLocked | FailureCode::LeaseLost => Self::Busy,
             FailureCode::Released => Self::Unfinished,
             FailureCode::Cleared => Self::Cancelled,
@@ -140,7 +142,7 @@ mod tests {
             (24, "gated token_missing token_invalid forbidden repo_disabled"),
             (78, "downloads_disabled"),
             (32, "checksum_mismatch"),
-            (9, "disk_full storage"),
+            (9, "disk_full storage storage_unavailable"),
             (75, "cache_locked lease_lost"),
             (7, "released"),
             (33, "cleared"),

@@ -60,6 +60,7 @@ const TEARDOWN: Duration = Duration::from_millis(300);
 pub fn main() -> ExitCode {
     // A database worker that broke would leave its connection hanging for ever; the queue survives a restart.
     crate::store::abort_on_worker_panic();
+    keep_no_core();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -86,11 +87,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The memory of this process holds tokens, so an abort must not write it to a file.
+fn keep_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Core)
+    };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "Core dumps cannot be switched off.");
+    }
+}
+
 fn execute(cli: Cli, output: Output) -> Result<Exit, CliError> {
     if let Command::Completions(args) = &cli.command {
         return completions::run(args);
     }
-    let config = Config::load(&cli.flags(), &Environment::capture())?;
+    let environment = Environment::capture();
+    #[cfg(feature = "testing")]
+    crate::failpoint::arm(
+        environment
+            .lookup("MODELHAUL_FAILPOINTS")
+            .unwrap_or_default(),
+    );
+    let config = Config::load(&cli.flags(), &environment)?;
     let audience = match cli.command {
         Command::Serve(_) => Audience::Service,
         _ => Audience::Command,

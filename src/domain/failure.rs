@@ -60,6 +60,8 @@ words! {
         DiskFull = "disk_full",
         /// The file system refused.
         Storage = "storage",
+        /// The file system or the database has trouble now: an I/O error, read-only, gone, changed by someone else.
+        StorageUnavailable = "storage_unavailable",
         /// Another program holds the lock of a file.
         CacheLocked = "cache_locked",
         /// The app has not registered the download function.
@@ -96,6 +98,7 @@ impl FailureCode {
             | Self::Timeout
             | Self::ServerError
             | Self::BadResponse
+            | Self::StorageUnavailable
             | Self::NotAHub => Disposition::Retry(WaitReason::RetryBackoff),
             Self::RateLimited => Disposition::Retry(WaitReason::RateLimited),
             Self::HubUnreachable => Disposition::Retry(WaitReason::HubUnreachable),
@@ -169,6 +172,10 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The next step after a defect.
+    pub(crate) const REPORT: &'static str =
+        "start it again; when it fails again, report it with the log of the service";
+
     /// A failure without a next step.
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self {

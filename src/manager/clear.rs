@@ -33,10 +33,12 @@ impl UnifiedModelDownloadManager {
             && lease.token == token
             && lease.expires_at < now
         {
-            store.delete_lease(Some(token)).await?;
+            store
+                .with_reserve(|| store.delete_lease(Some(token)))
+                .await?;
             cleared.lease_deleted = true;
         }
-        let removed = store.clear(model.key, now).await?;
+        let removed = store.with_reserve(|| store.clear(model.key, now)).await?;
         cleared
             .jobs
             .extend(removed.ended.into_iter().chain(removed.forgotten));

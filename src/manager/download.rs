@@ -48,9 +48,9 @@ impl UnifiedModelDownloadManager {
         let Some(job) = self.active_job(model_id).await? else {
             return Ok(None);
         };
-        self.context
-            .store
-            .request_cancel(job.key, self.clock.now())
+        let (store, now) = (&self.context.store, self.clock.now());
+        store
+            .with_reserve(|| store.request_cancel(job.key, now))
             .await?;
         self.context.changed.notify_waiters();
         Ok(self.context.store.job(job.id).await?)

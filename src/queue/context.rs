@@ -9,6 +9,7 @@ use super::handlers::Handlers;
 use super::live::Live;
 use super::past::Past;
 use super::retry::RetryPolicy;
+use super::sightings::Sightings;
 use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -58,6 +59,7 @@ pub(crate) struct Context {
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
     pub(crate) past: Past,
+    pub(crate) sightings: Sightings,
     /// Told when a row changed in this process: a job came, a flag was set, a job ended.
     pub(crate) changed: Notify,
 }
@@ -76,6 +78,7 @@ impl Context {
             handlers: Handlers::default(),
             live: Live::default(),
             past: Past::default(),
+            sightings: Sightings::default(),
             changed: Notify::new(),
         }
     }

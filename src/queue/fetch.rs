@@ -139,7 +139,7 @@ pub(crate) async fn fetch(
         Err(TransferError::Failed(failure)) if failure.code == FailureCode::LeaseLost => {
             Err(Stop::Halted)
         }
-        Err(TransferError::Failed(failure)) => Err(failure.into()),
+        Err(TransferError::Failed(failure)) => Err(keeper.explained(failure).into()),
     }
 }
 
@@ -202,6 +202,18 @@ async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Resu
     })
     .await?;
     let (needed, space) = looked.map_err(|error: CacheError| error.failure())?;
+    // A part and a link for each, and some folders.
+    let inodes = 2 * missing.len() as u64 + 8;
+    if let Some(free) = space.inodes.filter(|free| *free < inodes) {
+        let message = format!(
+            "not enough free inodes for `{}`: {inodes} are needed, {free} are free",
+            run.model.id(),
+        );
+        let remedy = "remove files that are not needed; the download goes on by itself";
+        return Err(Failure::new(FailureCode::DiskFull, message)
+            .with_remedy(remedy)
+            .into());
+    }
     let floor = run.context.options.disk_floor;
     if needed.saturating_add(floor) > space.bytes {
         let message = format!(
@@ -226,5 +238,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
             FailureCode::Internal,
             format!("a file system task broke: {error}"),
         )
+        .with_remedy(Failure::REPORT)
     })
 }

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::SecondsFormat;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -14,7 +16,7 @@ use super::notes::Notes;
 use super::reporter;
 use super::run::{Run, Stop, store_failure};
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
-use crate::domain::{Failure, FileRow, HashMark, RepoId};
+use crate::domain::{Failure, FailureCode, FileRow, HashMark, RepoId};
 use crate::store::FileCheckpoint;
 use crate::transfer::{Keeper, Known, Opening};
 
@@ -62,6 +64,8 @@ pub(crate) struct FileKeeper {
     notes: Arc<Notes>,
     /// Whether the folders above the blobs are durable.
     rooted: Arc<AtomicBool>,
+    /// The blob that was found locked last.
+    locked: Mutex<Option<usize>>,
 }
 
 /// What was found under the lock of a blob.
@@ -88,7 +92,30 @@ impl FileKeeper {
             files,
             notes: Arc::new(notes),
             rooted: Arc::default(),
+            locked: Mutex::new(None),
         }
+    }
+
+    fn lock_path(&self, index: usize) -> PathBuf {
+        let digest = &self.files[index].first().file.digest;
+        self.run.context.cache.lock_path(&self.repo_id, digest)
+    }
+
+    /// The refusal because of a foreign lock, with the lock's file and since when it has been held.
+    pub(crate) fn explained(&self, failure: Failure) -> Failure {
+        let locked = *self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = locked.filter(|_| failure.code == FailureCode::CacheLocked) else {
+            return failure;
+        };
+        let (path, now) = (self.lock_path(index), self.run.context.clock.now());
+        let since = self.run.context.sightings.met(&path, now);
+        let message = format!(
+            "another program holds the lock of `{}` since {} or earlier: {}",
+            self.files[index].first().file.path,
+            since.to_rfc3339_opts(SecondsFormat::Secs, true),
+            path.display(),
+        );
+        Failure { message, ..failure }
     }
 
     async fn open_one(&self, index: usize) -> Result<Opening, Failure> {
@@ -104,8 +131,17 @@ impl FileKeeper {
         let found = blocking(move || find(&cache, &repo, &row, &notes, reuse, must_lock))
             .await?
             .map_err(|error| error.failure())?;
+        if !matches!(found, Found::Locked) {
+            self.run.context.sightings.gone(&self.lock_path(index));
+        }
         match found {
-            Found::Locked => Ok(Opening::Later),
+            Found::Locked => {
+                let now = self.run.context.clock.now();
+                let path = self.lock_path(index);
+                self.run.context.sightings.met(&path, now);
+                *self.locked.lock().unwrap_or_else(PoisonError::into_inner) = Some(index);
+                Ok(Opening::Later)
+            }
             Found::Present => {
                 let keys: Vec<i64> = kept.rows.iter().map(|row| row.key).collect();
                 let context = &self.run.context;
@@ -189,6 +225,7 @@ impl FileKeeper {
         blocking(move || sync_names(&cache, &repo, &rooted))
             .await?
             .map_err(|error| error.failure())?;
+        failpoint!("part-named");
         for index in fresh {
             if let Some(open) = self.files[index].slot().as_mut() {
                 open.durable = true;

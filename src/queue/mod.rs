@@ -26,6 +26,7 @@ mod retry;
 mod run;
 mod scheduler;
 mod settle;
+mod sightings;
 mod source;
 mod upkeep;
 mod verify;

@@ -10,7 +10,7 @@ use crate::domain::{Disposition, Failure, FailureCode, WaitReason};
 /// A full disk is looked at again after this long.
 const DISK_RECHECK: Duration = Duration::from_secs(5);
 /// A file that another program downloads is asked for again after this long.
-const LOCK_RECHECK: Duration = Duration::from_secs(2);
+const LOCK_RECHECK: Duration = Duration::from_secs(1);
 /// A switched-off or handler-less job is looked at again after this long; its cure wakes it earlier.
 const IDLE_RECHECK: Duration = Duration::from_mins(1);
 

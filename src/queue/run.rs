@@ -145,18 +145,22 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
             {
                 return failure.clone();
             }
-            FailureCode::Storage
+            FailureCode::Internal
         }
         StoreError::DiskFull => FailureCode::DiskFull,
         // Somebody else's transaction: it ends, and the job goes on.
         StoreError::Busy => FailureCode::CacheLocked,
         StoreError::Fenced => FailureCode::LeaseLost,
+        StoreError::Database(_) => FailureCode::StorageUnavailable,
         _ => FailureCode::Storage,
     };
     let failure = Failure::new(code, error.to_string());
-    if code == FailureCode::DiskFull {
-        failure.with_remedy("free some space; it goes on by itself")
-    } else {
-        failure
+    match code {
+        FailureCode::DiskFull => failure.with_remedy("free some space; it goes on by itself"),
+        FailureCode::StorageUnavailable => failure.with_remedy(
+            "look at the disk of the database, and whether another program holds it; it goes on by itself",
+        ),
+        FailureCode::Internal => failure.with_remedy(Failure::REPORT),
+        _ => failure.with_remedy("look at the database with `modelhaul doctor`"),
     }
 }

@@ -33,7 +33,9 @@ pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
     let mut tries = 0;
     loop {
         tries += 1;
-        match write(run, failure.as_ref().zip(decision.as_ref())).await {
+        let store = &run.context.store;
+        let failed = failure.as_ref().zip(decision.as_ref());
+        match store.with_reserve(|| write(run, failed)).await {
             Ok(ended) => return ended,
             Err(StoreError::Fenced) => return Ended::Fenced,
             Err(error) => {
@@ -66,17 +68,17 @@ fn decide(run: &Run, failure: &Failure) -> Decision {
 
 /// Whether the hub let this job in before and does not any more: then a person brings the token back, and no new
 /// start is needed. A job that was never let in fails, as its cause is not known to be the token.
+///
+/// A listing proves nothing where anybody may list, as in gated repositories; a byte does, and so does a token that
+/// was not refused.
 fn lacks_token(run: &Run, failure: &Failure) -> bool {
-    let was_let_in = run.job.commit.is_some() || run.live.total() > 0;
+    let was_fed = run.live.written() > 0 || run.job.bytes_done > run.job.bytes_reused;
+    let token_worked = run.context.past.had_token(run.job.id);
     match failure.code {
-        FailureCode::TokenMissing
-        | FailureCode::TokenInvalid
-        | FailureCode::Gated
-        | FailureCode::Forbidden => was_let_in,
+        FailureCode::TokenMissing | FailureCode::TokenInvalid => was_fed || token_worked,
+        FailureCode::Gated | FailureCode::Forbidden => was_fed,
         // To whom sends no token, a private repository does not exist.
-        FailureCode::RepoNotFound => {
-            was_let_in && failure.anonymous && run.context.past.had_token(run.job.id)
-        }
+        FailureCode::RepoNotFound => failure.anonymous && token_worked,
         _ => false,
     }
 }
@@ -93,10 +95,11 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
             Some(Cause::Paused | Cause::Stopping) => {
                 store.release(claim, now).await?;
             }
+            // A write was refused because the trust had run out, as after a sleep, and a beat has renewed it since:
+            // nobody else has worked meanwhile, so the job only takes its place again.
             None => {
-                let failure =
-                    Failure::new(FailureCode::Internal, "the job stopped without a cause");
-                store.fail(claim, &failure, now).await?;
+                tracing::warn!(job.id = %run.job.id, "The lease was in doubt; the job goes back into the queue.");
+                store.release(claim, now).await?;
             }
         }
         return Ok(Ended::Settled);

@@ -62,6 +62,7 @@ async fn run_once(context: &Context, stop: &CancellationToken) -> Result<(), Fai
         .checkpoint_wal()
         .await
         .map_err(|error| store_failure(&error))?;
+    context.store.refill_reserve().await;
     if stop.is_cancelled() {
         return Ok(());
     }

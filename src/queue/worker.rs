@@ -38,7 +38,7 @@ pub(crate) async fn run(
     let outcome = tokio::select! {
         // A defect in one job must not end the service.
         outcome = AssertUnwindSafe(steps(&run)).catch_unwind() => outcome.unwrap_or_else(|_panic| {
-            Err(Failure::new(FailureCode::Internal, "a defect stopped the job; the log has the place").into())
+            Err(Failure::new(FailureCode::Internal, "a defect stopped the job; the log has the place").with_remedy(Failure::REPORT).into())
         }),
         () = reporter::watch(&run, lease, stop) => Err(Stop::Halted),
     };
@@ -64,6 +64,7 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
         run.show(Phase::Downloading);
         fetch::fetch(run, repo_id, &plan, missing).await?;
     }
+    failpoint!("job-fetched");
     run.show(Phase::Publishing);
     publish::publish(run, repo_id, revision, &plan).await
 }

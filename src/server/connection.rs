@@ -13,6 +13,7 @@ use crate::api::{ConnectedTo, Doors};
 
 use super::Limits;
 use super::patient::Patient;
+use super::seats::Handle;
 
 /// Serves the requests of a connection until it ends, or `draining` and the request in flight do.
 pub(super) async fn serve(
@@ -20,6 +21,7 @@ pub(super) async fn serve(
     doors: Doors,
     limits: Limits,
     draining: CancellationToken,
+    seat: Handle,
 ) {
     let connected_to = super::reached(&stream).map(ConnectedTo);
     // Answers are small and whole; waiting to fill a packet only delays them. Without it they merely come later.
@@ -30,7 +32,13 @@ pub(super) async fn serve(
         if let Some(connected_to) = connected_to {
             request.extensions_mut().insert(connected_to);
         }
-        doors.clone().oneshot(request)
+        let request = request.map(|body| seat.watch(body));
+        let (answer, seat) = (doors.clone().oneshot(request), seat.clone());
+        async move {
+            let answer = answer.await;
+            seat.waits();
+            answer
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,6 +1,7 @@
 //! Serving over real sockets: limits, order of the end, who may listen where.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -161,7 +161,9 @@ impl Store {
             .await?
             .ok_or_else(gone)?
             .try_into()?;
+        failpoint!("claim-before-commit");
         tx.commit().await?;
+        failpoint!("claim-committed");
         let claim = Claim {
             job_key: job.key,
             lease_token,
@@ -230,7 +232,9 @@ impl Store {
                 .await?
                 .ok_or(StoreError::Fenced)?;
             plan::write_checkpoints(&mut tx, claim.job_key, checkpoints, now).await?;
+            failpoint!("checkpoint-before-commit");
             tx.commit().await?;
+            failpoint!("checkpoint-committed");
             (row.cancel, row.pause)
         };
         Ok(Signal {

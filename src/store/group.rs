@@ -189,13 +189,15 @@ async fn commit(mut tx: Tx, writes: Vec<Box<dyn Write>>) {
             }
         }
     }
-    let committed = match broken {
+    let committed = if let Some(error) = broken {
         // SQLite has ended the transaction by itself, as it does on a full disk: all that it held is gone.
-        Some(error) => {
-            drop(tx);
-            Err(error)
-        }
-        None => tx.commit().await,
+        drop(tx);
+        Err(error)
+    } else {
+        failpoint!("start-before-commit");
+        let committed = tx.commit().await;
+        failpoint!("start-committed");
+        committed
     };
     for answer in answers {
         answer(committed.as_ref().map(drop));

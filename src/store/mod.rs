@@ -24,6 +24,7 @@ mod plan;
 mod publish;
 mod queue;
 mod reader;
+mod reserve;
 mod rows;
 mod settings;
 mod trail;
@@ -42,6 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use group::Group;
 use reader::Reader;
+use reserve::Reserve;
 use version::Watch;
 use writer::Writer;
 
@@ -68,6 +70,8 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     reader: Reader,
+    /// Room for the writes that matter on a full disk.
+    reserve: Reserve,
     /// Writes that wait for a common commit.
     group: Arc<Group>,
     /// What others have committed.
@@ -80,6 +84,35 @@ impl Store {
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// Makes a write that must not fail for want of space: on a full disk once more, in the room that was set aside.
+    pub(crate) async fn with_reserve<T, W>(&self, mut write: impl FnMut() -> W) -> Result<T>
+    where
+        W: Future<Output = Result<T>>,
+    {
+        match write().await {
+            Err(StoreError::DiskFull) if self.release_reserve().await => write().await,
+            done => done,
+        }
+    }
+
+    async fn release_reserve(&self) -> bool {
+        let reserve = self.inner.reserve.clone();
+        let released = tokio::task::spawn_blocking(move || reserve.release()).await;
+        let released = released.unwrap_or(false);
+        if released {
+            tracing::warn!("The database's disk is full; the room that was set aside is used now.");
+        }
+        released
+    }
+
+    /// Sets room aside for a full disk, if there is any.
+    pub(crate) async fn refill_reserve(&self) {
+        let reserve = self.inner.reserve.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || reserve.fill()).await {
+            tracing::debug!(%error, "no room was set aside");
+        }
     }
 
     fn writer(&self) -> &Writer {

@@ -18,6 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio_util::task::TaskTracker;
 
 use super::reader::Reader;
+use super::reserve::Reserve;
 use super::version::Watch;
 use super::writer::Writer;
 use super::{Inner, Result, Store, StoreError};
@@ -55,8 +56,9 @@ impl Store {
             .pragma("query_only", "ON");
         let reader = pool(READERS, 1, read.clone()).await.map_err(wrap)?;
         let watch = pool(1, 1, read).await.map_err(wrap)?;
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(Inner {
+                reserve: Reserve::beside(&path),
                 writer: Writer::new(writer, &path),
                 reader: Reader::new(reader),
                 group: Arc::default(),
@@ -64,7 +66,9 @@ impl Store {
                 tasks: TaskTracker::new(),
                 path,
             }),
-        })
+        };
+        store.refill_reserve().await;
+        Ok(store)
     }
 }
 
@@ -144,6 +148,7 @@ fn make_private(path: &Path) -> io::Result<()> {
             format!("the folder `{}` does not exist", folder.display()),
         ));
     }
+    refuse_emptied(path)?;
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -170,6 +175,29 @@ fn make_private(path: &Path) -> io::Result<()> {
                 _ => {}
             }
         }
+    }
+    Ok(())
+}
+
+/// Refuses a file that was cut to nothing, or is gone while its WAL is not: SQLite would throw the WAL away and begin anew.
+fn refuse_emptied(path: &Path) -> io::Result<()> {
+    let length = |suffix: &str| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        fs::metadata(beside).ok().map(|facts| facts.len())
+    };
+    let file = length("");
+    // The lock is made by the first worker, long after the tables.
+    let was_used = length("-wal").is_some_and(|length| length > 0)
+        || file.is_some() && length(".lock").is_some();
+    if file.unwrap_or(0) == 0 && was_used {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "it is empty or gone, but it was in use: put it back from a copy, or move `{0}-wal` and `{0}.lock` away to begin anew",
+                path.display()
+            ),
+        ));
     }
     Ok(())
 }
@@ -271,7 +299,9 @@ async fn migrate_on(connection: &mut SqliteConnection, path: &Path) -> Result<()
             "a row of table `{table}` refers to one that is gone"
         )));
     }
+    failpoint!("migrated-before-commit");
     tx.commit().await?;
+    failpoint!("migrated");
     assert_durable(connection, path).await
 }
 

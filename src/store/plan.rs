@@ -1,7 +1,8 @@
 //! The plan of a job: its exact files, and how much of each is on disk.
 //!
 //! Rows belong to a model and a commit, not to a job, so the next job goes on where the last one stopped. A row whose
-//! digest or size changed begins anew; a part of the same content at another commit is taken over. A plan is known by
+//! digest or size changed begins anew; a part of the same content at another commit, or of another model of the same
+//! repository, is taken over. A plan is known by
 //! its commit and by the fingerprint of the selection that chose its files: rows of another selection are no part of it.
 
 use chrono::{DateTime, Utc};
@@ -52,6 +53,7 @@ impl Store {
         let mut tx = begin_fenced(self, claim, now).await?;
         let rows = write_plan(&mut tx, claim.job_key, plan, now).await?;
         tx.commit().await?;
+        failpoint!("plan-committed");
         Ok(rows)
     }
 
@@ -210,9 +212,19 @@ pub(super) async fn write_rows(
                 part_token = d.part_token, hash_mark = d.hash_mark
            FROM (SELECT digest, size, ranges, part_name, part_token, hash_mark, max(bytes_done) AS bytes_done
                    FROM files WHERE state = 'partial'
-                    AND model_key = (SELECT model_key FROM jobs WHERE job_key = ?1)
+                    AND model_key IN (SELECT twin.model_key FROM models m JOIN models twin
+                                        ON twin.model_key = m.model_key OR twin.repo_id = m.repo_id
+                                       WHERE m.model_key = (SELECT model_key FROM jobs WHERE job_key = ?1))
                   GROUP BY digest, size) d
           WHERE files.job_key = ?1 AND files.state = 'pending' AND files.digest = d.digest AND files.size = d.size",
+        job_key
+    ))
+    .await?;
+    // A part serves one model at a time: what another one knew of it goes with it.
+    tx.exec(sqlx::query!(
+        "UPDATE files SET state = 'pending', bytes_done = 0, ranges = '', part_name = NULL, part_token = NULL
+          WHERE model_key <> (SELECT model_key FROM jobs WHERE job_key = ?1)
+            AND part_name IN (SELECT f.part_name FROM files f WHERE f.job_key = ?1 AND f.part_name IS NOT NULL)",
         job_key
     ))
     .await?;

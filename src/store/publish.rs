@@ -49,7 +49,10 @@ impl Store {
             all_of_job(changed, &file_keys)?;
             recount(&mut tx, claim.job_key).await?;
             run(act).await?;
-            tx.commit().await
+            failpoint!("files-before-commit");
+            tx.commit().await?;
+            failpoint!("files-committed");
+            Ok(())
         })
         .await
     }
@@ -111,7 +114,10 @@ impl Store {
             ))
             .await?;
             run(act).await?;
-            tx.commit().await
+            failpoint!("done-before-commit");
+            tx.commit().await?;
+            failpoint!("done-committed");
+            Ok(())
         })
         .await
     }

@@ -43,7 +43,7 @@ impl Engine {
     ) -> Result<(), TransferError> {
         progress.begin(&files);
         let run = Run::new(
-            Arc::clone(&self.options),
+            self.options.for_run(&files),
             Arc::clone(&self.limiter),
             files,
             keeper,

@@ -84,10 +84,20 @@ pub(super) fn storage(action: &'static str, path: &RepoPath, error: &io::Error) 
         )
         .with_remedy("free space on the cache's file system; the download goes on by itself")
     } else {
-        Failure::new(
-            FailureCode::Storage,
-            format!("cannot {action} `{path}`: {error}"),
-        )
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        let message = format!("cannot {action} `{path}`: {error}");
+        // A part that no sync can vouch for is opened anew by the next attempt, from its last good checkpoint.
+        match errno {
+            Some(Errno::FBIG) => Failure::new(FailureCode::Storage, message).with_remedy(
+                "the file system or a limit (ulimit -f) does not take files of this size; move the cache or raise it",
+            ),
+            Some(Errno::ACCESS | Errno::PERM) => Failure::new(FailureCode::Storage, message)
+                .with_remedy("give the service's user write access to the cache"),
+            Some(Errno::ROFS) => Failure::new(FailureCode::StorageUnavailable, message)
+                .with_remedy("the file system is mounted read-only; mount it writable"),
+            _ => Failure::new(FailureCode::StorageUnavailable, message)
+                .with_remedy("look at the disk and its cable or mount; the download tries again by itself"),
+        }
     }
 }
 
@@ -97,4 +107,5 @@ pub(super) fn panicked(path: &RepoPath) -> Failure {
         FailureCode::Internal,
         format!("a step of the transfer of `{path}` panicked"),
     )
+    .with_remedy(Failure::REPORT)
 }

@@ -2,15 +2,22 @@
 //!
 //! Sizes are bytes. Nothing here is read from the environment.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::keeper::FileTask;
 
 /// Smaller writes cost more processor time than the memory is worth.
 const LEAST_BUFFER: usize = 128 << 10;
 
+/// Connections that a run with a big file may use, or half of all where that is more: a big file brings its
+/// bandwidth with few, and each one needs buffers.
+pub(crate) const BIG_CONNECTIONS: usize = 16;
+
 /// How the engine works.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Most connections at once; at least 1.
+    /// Most connections at once; at least 1. All of them only for small files: see [`BIG_CONNECTIONS`].
     pub(crate) max_connections: usize,
     /// Connections at the start; grows while the total speed grows, and at once while answers are late.
     pub(crate) initial_connections: usize,
@@ -63,7 +70,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 16,
+            max_connections: 32,
             initial_connections: 4,
             file_concurrency: 4,
             small_file: 1 << 20,
@@ -94,6 +101,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The settings for these files: fewer connections when one of them is big.
+    pub(super) fn for_run(self: &Arc<Self>, files: &[FileTask]) -> Arc<Self> {
+        let most = BIG_CONNECTIONS.max(self.max_connections / 2);
+        if most >= self.max_connections || files.iter().all(|file| file.size <= self.small_file) {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            max_connections: most,
+            ..(**self).clone()
+        })
+    }
+
     /// The bytes of one buffer: two for each connection fit into `buffer_total`.
     pub(super) fn buffer_bytes(&self) -> usize {
         let fair = self.buffer_total / (2 * self.max_connections.max(1));

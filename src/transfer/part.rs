@@ -171,6 +171,7 @@ impl Part {
             let to = usize::try_from(gap.end - offset).expect("a buffer is small");
             self.file
                 .write_all_at(&buffer.bytes()[from..to], gap.start)?;
+            failpoint!("part-written");
             gained += gap.end - gap.start;
         }
         let mut state = self.lock();
@@ -282,6 +283,7 @@ impl Part {
             (state.known(), state.generation)
         };
         let result = self.file.sync_data();
+        failpoint!("part-synced");
         let mut state = self.lock();
         match result {
             Ok(()) if state.generation == generation => state.synced = Some(snapshot),

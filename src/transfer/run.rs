@@ -283,8 +283,11 @@ impl Run {
 
 fn defect(what: &str, error: &tokio::task::JoinError) -> TransferError {
     tracing::error!(%error, "A step of a transfer did not end as it should.");
-    TransferError::Failed(Failure::new(
-        FailureCode::Internal,
-        format!("{what} of the transfer panicked"),
-    ))
+    TransferError::Failed(
+        Failure::new(
+            FailureCode::Internal,
+            format!("{what} of the transfer panicked"),
+        )
+        .with_remedy(Failure::REPORT),
+    )
 }

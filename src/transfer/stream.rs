@@ -137,7 +137,7 @@ impl Stream {
 
     /// The next chunk; writes a buffer meanwhile when its time has come.
     async fn next(&mut self, body: &mut dyn Body, heard: Instant) -> Result<Option<Chunk>, Fault> {
-        let stalled = heard + self.shared.options.stall_timeout;
+        let mut stalled = heard + self.shared.options.stall_timeout;
         let revoked = self.piece.revoked.clone();
         // Kept alive across flushes: a source need not be able to resume a dropped call.
         let mut next = body.next();
@@ -153,7 +153,10 @@ impl Stream {
                     if self.filling.is_none() || due > stalled {
                         return Err(self.silent(self.shared.options.stall_timeout));
                     }
+                    let began = Instant::now();
                     self.flush().await?;
+                    // A disk that hangs is no silence of the server.
+                    stalled += began.elapsed();
                 }
             }
         }

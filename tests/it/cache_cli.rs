@@ -261,6 +261,10 @@ fn a_revision_goes_and_what_another_one_needs_stays() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the host's own python3 is found by its PATH"
+)]
 fn a_terminal_sees_what_would_go_and_nothing_goes() {
     let hub = hub();
     let sandbox = Sandbox::with(&hub);

@@ -2,6 +2,7 @@
 //!
 //! Without Node or Chromium the walk is left out, and says so; with `MODELHAUL_REQUIRE_BROWSER` set it fails instead.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +21,10 @@ fn root() -> &'static Path {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 #[track_caller]

@@ -144,7 +144,7 @@ export async function walk(context, { bin, folder, shots }) {
   await page.locator('#limit-error').waitFor();
   await page.getByLabel('Limit all downloads to').fill('5 MB/s');
   await press('Set limit');
-  await page.getByText('The limit applies from now on.').waitFor();
+  await page.locator('.notice').getByText('The limit applies from now on.').waitFor();
   await look(page, shots, 'settings', { full: true });
   await page.getByRole('region', { name: 'Queue state' }).getByRole('button', { name: 'Pause queue' }).click();
   await page.getByText('The queue is paused.').waitFor();

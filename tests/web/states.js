@@ -78,6 +78,17 @@ export async function states(context, { shots }) {
   await done(await show('activity', '/activity', { answers: pages({ 'GET /api/v1/throughput': kept }), stream: still(jobs) }, 'limit 100 MB/s'));
   await done(await show('settings-full', '/settings', { answers: pages(), stream: still(jobs) }, 'max_connections', { full: true }));
 
+  const revision = (commit, refs, size, more) => ({ commit: commit.repeat(20), path: `/srv/hf/hub/${commit}`, refs, size_on_disk: size, files: 9, dangling: 0, last_modified: at(-3600), models: [], complete: null, verified: null, ...more });
+  const cached = (repo_id, size, used, revisions, more) => ({ repo_type: 'model', repo_id, path: '/srv/hf/hub', size_on_disk: size, files: 9 * revisions.length, unlinked_size: 0, last_accessed: at(-used), last_modified: at(-used), partial: [], revisions, ...more });
+  const report = { cache_dir: '/srv/hf/hub', size_on_disk: 29_450_000_000, partial_size: 9_730_000_000, warnings: [], repos: [
+    cached('Qwen/Qwen3-8B', 0, 2, [], { files: 0, partial: [{ name: 'a.part', size: 9_730_000_000 }] }),
+    cached('openai/whisper-large-v3', 3_100_000_000, 420, [revision('4f', ['main'], 3_100_000_000, { models: ['openai/whisper-large-v3'], complete: true, verified: true })]),
+    cached('stabilityai/sdxl-turbo', 13_880_000_000, 86_400, [revision('71', ['main'], 6_940_000_000, { models: ['stabilityai/sdxl-turbo'], complete: true, verified: true }), revision('0c', ['v1.0'], 6_940_000_000, {})]),
+    cached('mistralai/Mistral-7B-v0.3', 12_470_000_000, 900_000, [revision('b6', ['main'], 12_470_000_000, { models: ['mistral'], complete: false, verified: false })]),
+    cached('rajpurkar/squad', 35_000_000, 400_000, [revision('7b', ['main'], 35_000_000, {})], { repo_type: 'dataset' }),
+  ] };
+  await done(await show('library-full', '/library', { answers: pages({ 'GET /api/v1/cache': report }), stream: still(jobs) }, 'mistral'));
+
   await texts(show, pages, still);
   stub.close();
 }

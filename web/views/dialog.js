@@ -1,6 +1,6 @@
 // The one dialog: sign in, clear, delete. The browser's own keeps the focus inside.
 
-import { bytes, count } from '../format.js';
+import { bytes } from '../format.js';
 import { changed, state } from '../store.js';
 import { html, nothing } from '../vendor/lit-html.js';
 import { button } from './parts.js';
@@ -39,7 +39,7 @@ const BODIES = {
   remove: (it) => [`Delete from ${it.name}?`, html`<form class="stack" @submit=${(event) => { event.preventDefault(); if (it.typed === it.name) { close(); void it.act(); } }}>
     <p>${bytes(it.would.freed_size)} become free. This cannot be taken back.</p>
     <ul>${it.would.revisions.map((one) => html`<li><code>${one.commit.slice(0, 10)}</code> ${one.refs.join(', ')}: ${bytes(one.size_on_disk)}${one.models.length ? html`, used by <strong>${one.models.join(', ')}</strong>` : nothing}</li>`)}</ul>
-    ${it.would.revisions.some((one) => one.whole_repo) ? html`<p>It is the last revision, so ${count(1, 'repository', 'repositories')} goes with it.</p>` : nothing}
+    ${it.would.revisions.some((one) => one.whole_repo) ? html`<p>It is the last revision, so the repository goes with it.</p>` : nothing}
     <label for="typed">Type <code>${it.name}</code> to confirm</label>
     <input id="typed" autocomplete="off" spellcheck="false" .value=${it.typed} @input=${(event) => { it.typed = event.target.value; changed(); }}>
     <div class="buttons start"><button class="button" data-tone="bad" type="submit" ?disabled=${it.typed !== it.name}>Delete</button>${button('Keep it', close, { tone: 'quiet' })}</div></form>`],

@@ -80,9 +80,9 @@ function files({ files: list, moreFiles }) {
     })}</ul></details>`;
 }
 
-const OUTCOME = { completed: 'completed', failed: 'failed', retry: 'waiting', cancelled: 'cancelled', released: 'idle' };
+const OUTCOME = { completed: 'completed', failed: 'failed', retry: 'waiting', cancelled: 'cancelled', released: 'idle', lost: 'waiting' };
 
-const OUTCOME_WORD = { completed: 'Completed', failed: 'Failed', retry: 'To be retried', cancelled: 'Cancelled', released: 'Released' };
+const OUTCOME_WORD = { completed: 'Completed', failed: 'Failed', retry: 'To be retried', cancelled: 'Cancelled', released: 'Released', lost: 'Interrupted' };
 
 function attempts(list) {
   if (!list.length) return nothing;

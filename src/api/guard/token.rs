@@ -5,6 +5,7 @@
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -107,6 +108,7 @@ pub(super) fn refuse_query(uri: &Uri) -> Result<(), Problem> {
     let names = uri.query().unwrap_or("").split('&');
     let carries = names
         .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+        .map(|name| percent_decode_str(name).decode_utf8_lossy())
         .any(|name| {
             ["token", "access_token", "admin_token"]
                 .iter()

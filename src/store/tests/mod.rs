@@ -2,6 +2,7 @@
 
 mod claims;
 mod crash;
+mod ends;
 mod files;
 mod full;
 mod group;

@@ -1,8 +1,10 @@
 //! Files of all sizes come in whole, over several connections.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::super::{FileTask, Options};
 use super::fixture::{Act, Scripted, Stage, content};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +78,27 @@ async fn many_small_files_share_the_connections() {
         start.elapsed()
     );
     assert!(stage.owner.heard.lock().unwrap().finish_calls < 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_connections_serve_small_files_and_fewer_a_big_one() {
+    let stage = Stage::new(vec![Scripted::new(content(5000, 1), |_, _| {
+        Act::Serve(10_000)
+    })]);
+    let task = |size| FileTask {
+        size,
+        ..stage.tasks[0].clone()
+    };
+    let (small, big) = (task(5000), task(1 << 30));
+    for (allowed, with_big) in [(1, 1), (16, 16), (20, 16), (32, 16), (64, 32)] {
+        let options = Arc::new(Options {
+            max_connections: allowed,
+            ..Options::default()
+        });
+        let most = |files: &[FileTask]| options.for_run(files).max_connections;
+        assert_eq!(most(&[small.clone(), small.clone()]), allowed);
+        assert_eq!(most(&[small.clone(), big.clone()]), with_big);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,7 @@ async fn after_a_failed_sync_nothing_is_recorded_or_finished() {
     let stage = Stage::one(100_000, |_, _| Act::Serve(64 << 10));
     stage.owner.manners.lock().unwrap().device = Some("/dev/null");
     let failure = stage.fail().await;
-    assert_eq!(failure.code, FailureCode::Storage);
+    assert_eq!(failure.code, FailureCode::StorageUnavailable);
     assert!(
         failure.message.starts_with("cannot sync `files/0.bin`"),
         "{failure}"

@@ -96,7 +96,7 @@ async fn a_wrong_mark_costs_another_look_but_no_byte() {
     seed(&stage, size, &"0-700000".parse().unwrap());
     let kind = Digest::Sha256(String::new());
     let mut other = ContentHasher::new(&kind, size as u64);
-    other.update(&[7; 500_000]);
+    other.update(&vec![7; 500_000]);
     let mark = other.mark(500_000).unwrap();
     stage.owner.manners.lock().unwrap().hash.insert(0, mark);
     stage.succeed().await;
@@ -159,7 +159,7 @@ async fn a_part_that_is_too_long_is_cut_and_one_of_zeros_is_not_complete() {
 async fn a_cancelled_run_goes_on_where_it_was() {
     let size = 4 << 20;
     let stage = Stage::one(size, |_, _| Act::Slow(16 << 10, Duration::from_millis(5)));
-    let progress = std::sync::Arc::clone(&stage.progress);
+    let progress = Arc::clone(&stage.progress);
     let cancel = stage.cancel.clone();
     let canceller = async {
         while progress.snapshot().written < 1 << 20 {

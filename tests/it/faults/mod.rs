@@ -3,12 +3,20 @@
 //! A case is named by its group and number (`a04_…`), writes one line of the conformance table, and is checked
 //! against everything in [`kit::Invariants`]. `scripts/conformance` runs them and prints the table.
 
+mod amnesia;
+mod chaos;
 mod concurrency;
 mod crash;
+mod database;
 mod door;
+mod injected;
+mod kills;
 mod kit;
+mod model;
 mod network;
 mod power;
+mod python;
+mod scene;
 mod secrets;
 mod server;
 mod storage;

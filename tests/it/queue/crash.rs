@@ -153,8 +153,8 @@ fn what_was_written_outlives_a_kill_without_a_checkpoint() {
     let hub = hub(48 * MIB, [spec.clone()]);
     let sandbox = Sandbox::with(&hub);
     let folder = sandbox.path("home/.config/modelhaul");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("config.toml"), "checkpoint_interval = '10m'\n").unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.toml"), "checkpoint_interval = '10m'\n").unwrap();
     let service = sandbox.serve();
     begin(&service, spec.id());
     wait_for(LONG, "the moment of the kill", || {

@@ -11,14 +11,18 @@ const ID: &str = "me/model";
 
 /// A small file system; it goes with the value.
 #[derive(Debug)]
-struct Small(PathBuf);
+pub(crate) struct Small(PathBuf);
 
 impl Small {
-    fn mount(path: PathBuf, bytes: u64) -> Option<Self> {
+    pub(crate) fn mount(path: PathBuf, bytes: u64) -> Option<Self> {
+        Self::mount_with(path, &format!("size={bytes}"))
+    }
+
+    /// The same with these options of tmpfs.
+    pub(crate) fn mount_with(path: PathBuf, options: &str) -> Option<Self> {
         fs::create_dir_all(&path).unwrap();
-        let size = format!("size={bytes}");
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(&path)
             .output();
         if mount.is_ok_and(|mounted| mounted.status.success()) {
@@ -28,12 +32,28 @@ impl Small {
         None
     }
 
-    fn path(&self) -> &Path {
+    /// Changes its options while it is in use.
+    #[track_caller]
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let done = Command::new("mount")
+            .args(["-o", &options])
+            .arg(&self.0)
+            .output();
+        let done = done.unwrap();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Takes room away.
-    fn ballast(&self, bytes: u64) -> PathBuf {
+    pub(crate) fn ballast(&self, bytes: u64) -> PathBuf {
         let path = self.0.join("ballast");
         let length = usize::try_from(bytes).unwrap();
         fs::write(&path, vec![1; length]).unwrap();
@@ -177,7 +197,7 @@ fn a_full_disk_under_the_database_holds_a_download_up_and_does_not_end_it() {
 }
 
 /// Takes all the room that is left.
-fn fill(disk: &Small) -> PathBuf {
+pub(crate) fn fill(disk: &Small) -> PathBuf {
     use std::io::Write as _;
     let path = disk.path().join("ballast");
     let mut file = fs::File::create(&path).unwrap();

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::support::{Reply, Sandbox, Service};
 
 /// One MiB.
-pub(super) const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A hub that sends so many bytes per second in all.
-pub(super) fn hub(rate: u64, repos: impl IntoIterator<Item = RepoSpec>) -> PracticeHub {
+pub(crate) fn hub(rate: u64, repos: impl IntoIterator<Item = RepoSpec>) -> PracticeHub {
     let config = HubConfig {
         settings: Settings {
             rate_total: rate,
@@ -26,34 +26,34 @@ pub(super) fn hub(rate: u64, repos: impl IntoIterator<Item = RepoSpec>) -> Pract
 }
 
 /// A repository with one big file and a small one.
-pub(super) fn one_big(id: &str, size: u64) -> RepoSpec {
+pub(crate) fn one_big(id: &str, size: u64) -> RepoSpec {
     RepoSpec::new(id)
         .file("config.json", "{}\n")
         .generated("big.bin", size)
 }
 
 /// Puts settings that have no variable into the configuration file.
-pub(super) fn configure(sandbox: &mut Sandbox, toml: &str) {
+pub(crate) fn configure(sandbox: &mut Sandbox, toml: &str) {
     let path = sandbox.path("modelhaul.toml");
     fs::write(&path, toml).unwrap();
     sandbox.set_env("MODELHAUL_CONFIG", &path.display().to_string());
 }
 
 /// A registration of the repository under its own name.
-pub(super) fn registration(id: &str) -> Value {
+pub(crate) fn registration(id: &str) -> Value {
     json!({"model_id": id, "kind": "generic", "repo_id": id})
 }
 
 /// Registers and starts; answers the id of the job.
 #[track_caller]
-pub(super) fn begin(service: &Service, id: &str) -> String {
+pub(crate) fn begin(service: &Service, id: &str) -> String {
     service.register(&registration(id)).ok();
     start(service, id)
 }
 
 /// Starts what is registered; answers the id of the job.
 #[track_caller]
-pub(super) fn start(service: &Service, id: &str) -> String {
+pub(crate) fn start(service: &Service, id: &str) -> String {
     let started = service.start(id).ok();
     assert_eq!(started["created"], true, "{started:#}");
     started["job_id"].as_str().unwrap().to_owned()
@@ -61,7 +61,7 @@ pub(super) fn start(service: &Service, id: &str) -> String {
 
 /// Asks for what only an administrator may do.
 #[track_caller]
-pub(super) fn as_admin(
+pub(crate) fn as_admin(
     sandbox: &Sandbox,
     service: &Service,
     method: &str,
@@ -139,7 +139,7 @@ fn asked(record: &Recorded) -> Option<(String, Range<u64>)> {
 }
 
 /// Whether a name in `blobs` is that of an unfinished file.
-pub(super) fn is_part(name: &str) -> bool {
+pub(crate) fn is_part(name: &str) -> bool {
     Path::new(name)
         .extension()
         .is_some_and(|kind| kind == "part")
@@ -147,7 +147,7 @@ pub(super) fn is_part(name: &str) -> bool {
 
 /// Checks that the download is whole, and that no part, no running row and no used-up retry is left.
 #[track_caller]
-pub(super) fn assert_whole(sandbox: &Sandbox, hub: &PracticeHub, spec: &RepoSpec) {
+pub(crate) fn assert_whole(sandbox: &Sandbox, hub: &PracticeHub, spec: &RepoSpec) {
     let commit = hub.head(spec.id(), "main").unwrap();
     sandbox.assert_snapshot(spec, &commit);
     assert_eq!(
@@ -171,18 +171,18 @@ pub(super) fn assert_whole(sandbox: &Sandbox, hub: &PracticeHub, spec: &RepoSpec
 
 /// A generator of test moments; the same seed gives the same moments.
 #[derive(Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// A new one; says its seed, which a failed test prints.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = uuid::Uuid::now_v7().as_u64_pair().1;
         eprintln!("dice seed {seed}");
         Self(seed)
     }
 
     /// A number below `end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

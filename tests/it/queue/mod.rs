@@ -2,11 +2,11 @@
 
 mod accepted;
 mod crash;
-mod disk;
+pub(crate) mod disk;
 mod embed;
 pub(crate) mod kit;
 mod order;
 mod retry;
 mod steer;
 mod stop;
-mod takeover;
+pub(crate) mod takeover;

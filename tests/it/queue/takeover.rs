@@ -24,14 +24,14 @@ fn holder(db: &Db) -> Option<u32> {
 }
 
 #[track_caller]
-fn wait_holder(db: &Db, service: &Service, timeout: Duration) {
+pub(crate) fn wait_holder(db: &Db, service: &Service, timeout: Duration) {
     wait_for(timeout, "the process takes over", || {
         holds(holder(db) == Some(service.pid()))
     });
 }
 
 /// Freezes the process at a moment when it has no transaction open, since then the whole database would stand still.
-fn freeze(db: &Db, service: &Service) {
+pub(crate) fn freeze(db: &Db, service: &Service) {
     wait_for(
         LONG,
         "the process stands still outside of a transaction",
@@ -47,7 +47,7 @@ fn freeze(db: &Db, service: &Service) {
 }
 
 /// Makes the database with the shortest lease that it allows.
-fn short_lease(sandbox: &Sandbox) -> Db {
+pub(crate) fn short_lease(sandbox: &Sandbox) -> Db {
     sandbox.run(&["queue"]).ok();
     let db = sandbox.db();
     db.execute("UPDATE settings SET lease_ttl_ms = 2000");
