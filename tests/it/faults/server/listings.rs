@@ -44,7 +44,7 @@ fn b33_json_that_is_meant_to_hurt() {
         "[{{\"type\":\"file\",\"type\":\"file\",\"path\":\"a\",\"oid\":\"{oid}\",\"size\":1}}]"
     );
     let lies = [
-        ("j/bomb", Misdeed::Bomb { bytes: 200_000_000 }),
+        ("j/bomb", Misdeed::Bomb { bytes: 50_000_000 }),
         (
             "j/endless",
             raw(vec![RawPart::new("[", 1), RawPart::new(&entry, 10_000_000)]),
@@ -65,10 +65,11 @@ fn b33_json_that_is_meant_to_hurt() {
     ];
     let setup = Setup::new()
         .specs(lies.iter().map(|(id, _)| model(id)))
+        .config("backoff = '50ms'\nbackoff_max = '1s'\n")
         .env("HF_DOWNLOAD_MAX_RETRIES", 2);
     let mut rig = setup.open(
         "B33",
-        "listings: a gzip bomb (200 MB), one without an end, depth 100,000, wrong types, no digest, size -1, keys twice, half a letter",
+        "listings: a gzip bomb (50 MB), one without an end, depth 100,000, wrong types, no digest, size -1, keys twice, half a letter",
     );
     let before = peak(&rig);
     for (id, does) in lies {

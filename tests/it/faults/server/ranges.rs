@@ -14,6 +14,7 @@ fn killed(number: &'static str, done: &'static str, meanwhile: impl FnOnce(&Rig)
         .file("config.json", "{}\n");
     let mut rig = Setup::new()
         .specs([spec])
+        .config("backoff = '50ms'\nbackoff_max = '1s'\ndownload_timeout = '30s'\n")
         .rate(6_000_000)
         .open(number, done);
     rig.start(ID);
