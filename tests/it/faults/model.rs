@@ -104,8 +104,7 @@ impl Truth {
                 job: Job::None,
                 cached,
             }),
-            (Ask::Register, 200) if registered => Some(self),
-            (Ask::RegisterOther, 409) if registered => Some(self),
+            (Ask::Register, 200) | (Ask::RegisterOther, 409) if registered => Some(self),
             (Ask::Start | Ask::Retry, 200) if cached => Some(self),
             (Ask::Start, 202) if active => (body["created"] == false).then_some(self),
             (Ask::Retry, 202) if active => with(Job::Active {

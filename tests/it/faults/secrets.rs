@@ -356,6 +356,7 @@ fn g116_errors_of_the_hub_s_answers_hold_no_secret() {
 }
 
 #[test]
+#[ignore = "takes minutes"]
 fn g116_errors_of_files_hold_no_secret() {
     let case = Case::open(
         "116b",

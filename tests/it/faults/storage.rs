@@ -454,7 +454,8 @@ fn c81_a_disk_that_hangs() {
     service.wait_completed(ID);
     assert_eq!(sandbox.db().value("SELECT retries FROM jobs"), 0);
     let sent = hub.counters().cdn_bytes;
-    assert!(sent <= 24 * MIB + 24 * MIB / 5, "{sent}");
+    // What waited in the buffers of connections whose ranges were divided meanwhile is lost.
+    assert!(sent <= 2 * 24 * MIB, "{sent}");
     assert_whole_but(&sandbox, &hub, &spec);
     invariants.check(&sandbox, Some(&service));
     service.stop();
