@@ -1,8 +1,8 @@
 //! Answers that are kept in memory while nothing changes.
 //!
 //! Invariant: an answer is handed out only while the database has the version that was taken before its rows were
-//! read, the same job runs in this process, and it is younger than [`LONGEST`], because the cache's files have no
-//! version. So a caller always sees its own writes, and another process's within a quarter of a second. One caller
+//! read, the same job runs in this process, it is younger than [`LONGEST`], because the cache's files have no
+//! version, and it `lasts`: what says that files are there is never kept. So a caller always sees its own writes, and another process's within a quarter of a second. One caller
 //! reads for all that ask at the same time. The running job's numbers are not kept: they are added to each answer.
 
 use std::collections::HashMap;
@@ -55,15 +55,16 @@ impl<T> Kept<T> {
     pub(super) async fn get<F: Future<Output = Result<T>>>(
         &self,
         context: &Context,
+        lasts: fn(&T) -> bool,
         make: impl FnOnce() -> F,
     ) -> Result<Arc<T>> {
-        if let Some(value) = self.good_for(Basis::now(context).await?) {
+        if let Some(value) = self.good_for(Basis::now(context).await?, lasts) {
             return Ok(value);
         }
         let _making = self.making.lock().await;
         // Taken anew: the one before may have read its rows after this caller's own write, or not.
         let basis = Basis::now(context).await?;
-        if let Some(value) = self.good_for(basis) {
+        if let Some(value) = self.good_for(basis, lasts) {
             return Ok(value);
         }
         let asked = Instant::now();
@@ -73,10 +74,10 @@ impl<T> Kept<T> {
         Ok(value)
     }
 
-    fn good_for(&self, now: Basis) -> Option<Arc<T>> {
+    fn good_for(&self, now: Basis, lasts: fn(&T) -> bool) -> Option<Arc<T>> {
         let last = self.lock();
         let (basis, asked, value) = last.as_ref()?;
-        (*basis == now && asked.elapsed() < LONGEST).then(|| Arc::clone(value))
+        (*basis == now && asked.elapsed() < LONGEST && lasts(value)).then(|| Arc::clone(value))
     }
 
     fn is_old(&self) -> bool {

@@ -52,10 +52,10 @@ impl UnifiedModelDownloadManager {
         let limit = limit.clamp(1, LONGEST_QUEUE);
         let live = self.live_numbers();
         if after.is_none() && limit == USUAL_QUEUE {
-            let kept = self
-                .kept
-                .queue
-                .get(&self.context, || self.queue_view(None, limit));
+            let kept =
+                self.kept
+                    .queue
+                    .get(&self.context, |_| true, || self.queue_view(None, limit));
             let view = kept.await?;
             return Ok(self.shown_queue(&view, &*self.overview().await?, live.as_ref()));
         }
@@ -78,7 +78,7 @@ impl UnifiedModelDownloadManager {
                 },
             })
         };
-        self.kept.overview.get(&self.context, read).await
+        self.kept.overview.get(&self.context, |_| true, read).await
     }
 
     async fn queue_view(&self, after: Option<JobId>, limit: u32) -> Result<QueueView> {

@@ -65,7 +65,9 @@ impl UnifiedModelDownloadManager {
         // Before the rows: a job that ends in between would else be shown as running with the older numbers of its row.
         let live = self.live_numbers();
         let kept = self.kept.models.of(id);
-        let view = kept.get(&self.context, || self.view(id)).await?;
+        // Files vanish without a word: a complete model is looked at anew each time.
+        let lasts = |view: &ModelView| !view.presence.complete;
+        let view = kept.get(&self.context, lasts, || self.view(id)).await?;
         let overview = self.overview().await?;
         Ok(self.shown(&view, &overview, live.as_ref()))
     }
