@@ -80,6 +80,8 @@ pub(crate) struct Limits {
     pub(crate) headers: usize,
     /// Time that requests in flight get to finish when the service stops.
     pub(crate) drain_time: Duration,
+    /// Time that those who listen to events get to read the goodbye.
+    pub(crate) goodbye_time: Duration,
 }
 
 impl Default for Limits {
@@ -91,6 +93,7 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             headers: 64,
             drain_time: Duration::from_secs(2),
+            goodbye_time: Duration::from_millis(300),
         }
     }
 }

@@ -89,6 +89,11 @@ function stream() {
     state.jobs = new Map(data.jobs.map((row) => [row.job_id, fromStatus(row)]));
     position(data.queue.queue);
   });
+  on('resumed', (data) => {
+    meet(data.server);
+    state.queue = data.queue;
+    position(data.queue.queue);
+  });
   on('job', (data, event) => {
     const before = epoch;
     epoch = event.lastEventId.split(':')[0];
@@ -100,7 +105,7 @@ function stream() {
     if (data.kind === 'cleared') state.jobs.delete(data.job_id);
     if (!data.status || !data.job_id || data.kind === 'cleared') return;
     if (data.status.job_id === data.job_id) take(fromStatus(data.status));
-    state.jobEvent = { id: data.job_id, seq: data.seq };
+    state.jobEvent = { id: data.job_id, seq: data.id };
     heard(data.job_id);
   });
   on('progress', (data) => {

@@ -52,7 +52,7 @@ async function library() {
 }
 
 async function activity(range) {
-  return { throughput: await optional(`/api/v1/throughput?range=${segment(range)}`), range };
+  return { throughput: await optional(`/api/v1/throughput?span=${segment(range)}`), range };
 }
 
 async function settings() {

@@ -10,6 +10,7 @@ mod guard;
 mod problem;
 mod refusal;
 mod routes;
+mod stream;
 mod table;
 mod trace;
 
@@ -24,12 +25,15 @@ use crate::manager::UnifiedModelDownloadManager;
 
 pub(crate) use guard::{AllowedHosts, ConnectedTo, Guard, SHORTEST_PUBLIC_TOKEN};
 use problem::{Code, Problem};
+pub(crate) use stream::Endless;
+use stream::Streams;
 
 /// What handlers are given.
 #[derive(Clone)]
 struct App {
     manager: UnifiedModelDownloadManager,
     guard: Arc<Guard>,
+    streams: Arc<Streams>,
 }
 
 /// The doors as a service that never fails; cheap to clone.
@@ -39,6 +43,7 @@ pub(crate) type Doors = Router;
 pub(crate) fn doors(manager: UnifiedModelDownloadManager, guard: Guard) -> Doors {
     let guard = Arc::new(guard);
     let router = table::router(&guard).with_state(App {
+        streams: Streams::new(manager.clone(), guard.draining().clone()),
         manager,
         guard: Arc::clone(&guard),
     });

@@ -84,6 +84,8 @@ codes! {
     Internal = 500 "internal" "A defect of modelhaul" retryable false,
     /// The database cannot be used.
     StoreUnavailable = 503 "store_unavailable" "The database cannot be used" retryable true,
+    /// As many listen to events as can.
+    TooManyStreams = 503 "too_many_streams" "Too many listen to events" retryable true,
     /// The service is stopping.
     ShuttingDown = 503 "shutting_down" "The service is stopping" retryable true,
     /// Some part that the work needs is missing; `reasons` says which.

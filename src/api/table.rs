@@ -13,8 +13,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
-    cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model,
-    models, pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
+    cache, cancel, clear, dashboard, events, health, job, job_attempts, job_events, job_files,
+    jobs, model, models, pause, plan, queue, ready, resume, retry, start, status, templates,
+    throughput, verify, wait,
 };
 
 /// How long a handler may take.
@@ -94,11 +95,14 @@ table! {
     GET Read "/api/v1/jobs" => jobs::list;
     GET Read "/api/v1/jobs/{job_id}" => job::show;
     GET Read "/api/v1/jobs/{job_id}/files" => job_files::list;
-    GET Read "/api/v1/jobs/{job_id}/events" => job_events::list;
+    GET Read "/api/v1/jobs/{job_id}/events" => job_events::show;
     GET Read "/api/v1/jobs/{job_id}/attempts" => job_attempts::list;
 
     GET Read "/api/v1/queue" => queue::show;
     PATCH Admin "/api/v1/queue" => queue::patch;
+
+    GET Read "/api/v1/events" => events::stream;
+    GET Read "/api/v1/throughput" => throughput::show;
 
     GET Read "/api/v1/cache" => cache::show;
     POST Admin "/api/v1/cache/verify" => cache::verify;

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
+    cache, clear, completions, doctor, events, lock, models, outdated, pause, pull, status,
+    templates, wait,
 };
 use crate::config::Flags;
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     /// Show the queue and who works on it.
     Queue,
+    /// Show what has happened to jobs and models, and with --follow what happens.
+    Events(events::EventsArgs),
     /// Wait until a model's download has ended.
     Wait(wait::WaitArgs),
     /// Cancel a download; what was received is kept for the next one.

@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod doctor;
 mod error;
+mod events;
 mod exit;
 mod follow;
 mod lock;
@@ -159,6 +160,10 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError>
             let pull = Box::pin(pull::run(context, &args));
             context.shutdown.unless_forced(pull).await
         }
+        Command::Events(args) => {
+            let events = Box::pin(events::run(context, &args));
+            context.shutdown.unless_forced(events).await
+        }
         Command::Cache(command) => {
             let cache = Box::pin(cache::run(context, &command));
             context.shutdown.unless_forced(cache).await
@@ -195,7 +200,11 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Config(ConfigCommand::Show) => config::show(context),
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::Serve(_) | Command::Pull(_) | Command::Wait(_) | Command::Cache(_) => {
+        Command::Serve(_)
+        | Command::Pull(_)
+        | Command::Wait(_)
+        | Command::Cache(_)
+        | Command::Events(_) => {
             unreachable!("long commands are dispatched before")
         }
     }

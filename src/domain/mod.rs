@@ -6,6 +6,7 @@ mod cached;
 mod digest;
 mod failure;
 mod job;
+mod live;
 mod mark;
 mod model;
 mod names;
@@ -23,6 +24,10 @@ pub use cached::{
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
+pub use live::{
+    EventId, FileProgress, InvalidEventId, JobEvent, LiveEvent, ResetReason, Resumed, RunningJob,
+    ServerInfo, Snapshot,
+};
 pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};

@@ -8,8 +8,11 @@ mod cache;
 mod clear;
 mod download;
 mod error;
+mod feed;
+mod flow;
 mod jobs;
 mod kept;
+mod live;
 mod lock;
 mod lock_file;
 mod options;
@@ -17,6 +20,7 @@ mod outcome;
 mod plan;
 mod progress;
 mod promote;
+mod pulse;
 mod queue;
 mod register;
 mod status;
@@ -26,15 +30,20 @@ mod verify;
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::TemplateProblem;
 use crate::clock::Clock;
+use crate::domain::JobId;
 use crate::queue::{Context, Role, Scheduler};
 use crate::store::Store;
 
 pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
 pub use error::ManagerError;
+pub(crate) use feed::{Feed, PAGE};
+pub use flow::{Span, Throughput, ThroughputPoint};
+pub(crate) use live::Beginning;
 pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
 pub use outcome::{
@@ -59,6 +68,10 @@ pub struct UnifiedModelDownloadManager {
     clock: Arc<dyn Clock>,
     template_problems: Arc<[TemplateProblem]>,
     kept: Arc<Answers>,
+    flow: Arc<flow::Flow>,
+    /// Another word for each start.
+    instance: Arc<str>,
+    started_at: DateTime<Utc>,
 }
 
 /// What is answered from memory while nothing changes.
@@ -97,9 +110,13 @@ impl UnifiedModelDownloadManager {
             options: Arc::new(options),
             context,
             scheduler,
-            clock,
             template_problems: problems.into(),
             kept: Arc::default(),
+            flow: Arc::default(),
+            // The last hex digits are the random ones.
+            instance: JobId::generate(clock.now()).to_string()[24..].into(),
+            started_at: clock.now(),
+            clock,
         })
     }
 
@@ -122,10 +139,13 @@ impl UnifiedModelDownloadManager {
             }
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            worked = self.scheduler.run(only, &stop) => Ok(worked?),
+        let worked = tokio::select! {
+            worked = self.scheduler.run(only, &stop) => worked,
             () = beside => Ok(()),
-        }
+            () = self.count_flow() => Ok(()),
+        };
+        self.write_flow().await;
+        Ok(worked?)
     }
 
     /// Closes the database. Calls after this fail.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::progress::{phase, progress, resting_progress};
+use super::pulse::Pulse;
 use super::queue::Overview;
 use super::{Result, UnifiedModelDownloadManager};
 use crate::domain::{
@@ -14,9 +15,6 @@ use crate::domain::{
 };
 use crate::queue::{Numbers, Presence};
 use crate::store::Estimates;
-
-/// A waiting caller looks again after this long, since another process may work.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// What a model's status is made of, without the numbers that change all the time.
 #[derive(Debug)]
@@ -41,18 +39,18 @@ impl UnifiedModelDownloadManager {
     /// # Errors
     /// [`super::ManagerError::UnknownModel`].
     pub async fn wait(&self, model_id: &ModelId, timeout: Duration) -> Result<ModelStatus> {
-        let give_up = tokio::time::sleep(timeout);
-        tokio::pin!(give_up);
-        loop {
-            let changed = self.context.changed.notified();
-            if self.active_job(model_id).await?.is_none() {
-                return self.get_download_status(model_id).await;
+        let ended = async {
+            let mut pulse = Pulse::new();
+            loop {
+                pulse.beat(&self.context).await?;
+                if self.active_job(model_id).await?.is_none() {
+                    return self.get_download_status(model_id).await;
+                }
             }
-            tokio::select! {
-                () = &mut give_up => return self.get_download_status(model_id).await,
-                () = changed => {}
-                () = tokio::time::sleep(LOOK) => {}
-            }
+        };
+        match tokio::time::timeout(timeout, Box::pin(ended)).await {
+            Ok(status) => status,
+            Err(_elapsed) => self.get_download_status(model_id).await,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::domain::{JobId, Phase};
+use crate::domain::{FileProgress, JobId, Phase};
 use crate::transfer::Progress;
 
 /// Speed is the mean over this window.
@@ -32,6 +32,8 @@ pub(crate) struct Numbers {
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     job: Mutex<Option<Arc<LiveJob>>>,
+    /// What ended jobs of this process received.
+    received_before: AtomicU64,
 }
 
 impl Live {
@@ -42,7 +44,17 @@ impl Live {
 
     /// No job runs any more.
     pub(crate) fn end(&self) {
-        *self.slot() = None;
+        if let Some(job) = self.slot().take() {
+            self.received_before
+                .fetch_add(job.received(), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that this process has received for all its jobs; never goes down.
+    pub(crate) fn received(&self) -> u64 {
+        let slot = self.slot();
+        let now = slot.as_ref().map_or(0, |job| job.received());
+        self.received_before.load(Ordering::Relaxed) + now
     }
 
     /// The job that runs in this process now.
@@ -130,6 +142,16 @@ impl LiveJob {
     /// Sets the plan's size, which the count never passes.
     pub(crate) fn set_total(&self, bytes: u64) {
         self.total_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that came in this attempt, from the hub or by an app's own function; what was only read does not count.
+    fn received(&self) -> u64 {
+        self.transfer.received_total() + self.grown_bytes.load(Ordering::Relaxed)
+    }
+
+    /// At most so many files that are being received, with what of them is here.
+    pub(crate) fn under_way(&self, most: usize) -> Vec<FileProgress> {
+        self.transfer.under_way(most)
     }
 
     /// The plan's size in bytes; 0 before it is known.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::api::{ConnectedTo, Doors};
+use crate::api::{ConnectedTo, Doors, Endless};
 
 use super::Limits;
 use super::patient::Patient;
@@ -28,6 +28,7 @@ pub(super) async fn serve(
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "Cannot switch off delayed sending.");
     }
+    let listener = seat.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(connected_to) = connected_to {
             request.extensions_mut().insert(connected_to);
@@ -36,6 +37,11 @@ pub(super) async fn serve(
         let (answer, seat) = (doors.clone().oneshot(request), seat.clone());
         async move {
             let answer = answer.await;
+            if let Ok(answer) = &answer
+                && answer.extensions().get::<Endless>().is_some()
+            {
+                seat.listens();
+            }
             seat.waits();
             answer
         }
@@ -54,8 +60,14 @@ pub(super) async fn serve(
         ended = connection.as_mut() => ended,
         () = draining.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            // Cut from outside when this takes too long.
-            connection.await
+            if listener.is_listening() {
+                // It is told goodbye; one that does not read must not hold up the end.
+                let told = tokio::time::timeout(limits.goodbye_time, connection).await;
+                told.unwrap_or(Ok(()))
+            } else {
+                // Cut from outside when this takes too long.
+                connection.await
+            }
         }
     };
     if let Err(cause) = ended {

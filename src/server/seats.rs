@@ -2,11 +2,12 @@
 //!
 //! A connection is *served* from the moment when a request is whole until its answer is made; else it *waits*: for a
 //! header, for a body, for the client to read. When all seats are taken, the one that has waited longest is closed, so
-//! a crowd that connects and says nothing keeps nobody out. What is served is never closed for another one.
+//! a crowd that connects and says nothing keeps nobody out. What is served is never closed for another one. A connection
+//! whose answer does not end *listens*: it leaves its seat, and how many may listen is decided by whoever answers so.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,6 +43,8 @@ struct Taken {
 struct State {
     /// The moment since which it waits; 0 while it is served.
     waits_since: AtomicU64,
+    /// Its answer does not end.
+    listens: AtomicBool,
     close: CancellationToken,
 }
 
@@ -76,14 +79,16 @@ impl Seats {
 
     fn try_take(self: &Arc<Self>) -> Option<Seat> {
         let mut taken = self.taken();
-        if taken.seats.len() >= self.most {
+        let seated = |seat: &&Arc<State>| !seat.listens.load(Ordering::Acquire);
+        if taken.seats.values().filter(seated).count() >= self.most {
             let mut leaving = taken
                 .seats
                 .values()
                 .filter(|seat| seat.close.is_cancelled());
             if leaving.next().is_none() {
                 let waits = |seat: &&Arc<State>| seat.waits_since.load(Ordering::Acquire);
-                let waiting = taken.seats.values().filter(|seat| waits(seat) > 0);
+                let waiting = taken.seats.values().filter(seated);
+                let waiting = waiting.filter(|seat| waits(seat) > 0);
                 if let Some(longest) = waiting.min_by_key(waits) {
                     longest.close.cancel();
                     taken.tell();
@@ -95,6 +100,7 @@ impl Seats {
         let number = taken.next;
         let state = Arc::new(State {
             waits_since: AtomicU64::new(self.now()),
+            listens: AtomicBool::new(false),
             close: CancellationToken::new(),
         });
         taken.seats.insert(number, Arc::clone(&state));
@@ -171,6 +177,17 @@ impl Handle {
         self.seats.changed.notify_one();
     }
 
+    /// The answer goes on for as long as the client listens.
+    pub(super) fn listens(&self) {
+        self.state.listens.store(true, Ordering::Release);
+        self.seats.changed.notify_one();
+    }
+
+    /// Whether [`Self::listens`] was said.
+    pub(super) fn is_listening(&self) -> bool {
+        self.state.listens.load(Ordering::Acquire)
+    }
+
     /// Watches a body come; the connection is served when all of it is here.
     pub(super) fn watch<B: Body>(&self, body: B) -> Watched<B> {
         if body.is_end_stream() {
@@ -237,6 +254,19 @@ mod tests {
         first.handle().waits();
         assert!(seats.try_take().is_none());
         assert!(is_closed(&third) && !is_closed(&first) && !is_closed(&fourth));
+    }
+
+    #[tokio::test]
+    async fn who_listens_is_not_closed_and_leaves_its_seat() {
+        let seats = Seats::new(1);
+        let first = seats.take().await;
+        first.handle().served();
+        first.handle().listens();
+        first.handle().waits();
+        let second = seats.take().await;
+        assert!(!is_closed(&first), "nobody needs its seat");
+        assert!(seats.try_take().is_none());
+        assert!(is_closed(&second) && !is_closed(&first));
     }
 
     #[tokio::test]

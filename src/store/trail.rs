@@ -85,12 +85,19 @@ macro_rules! select_parts {
     };
 }
 
+/// Which events there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TrailBounds {
+    /// The database's own word, so that numbers of another one are not taken for its own.
+    pub(crate) epoch: String,
+    /// The number before the oldest event that is kept.
+    pub(crate) before_oldest: i64,
+    /// The number of the newest event; 0 before the first one.
+    pub(crate) newest: i64,
+}
+
 impl Store {
     /// Events after the one with this id, oldest first.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the live event stream reads it")
-    )]
     pub(crate) async fn events(&self, after: i64, limit: u32) -> Result<Vec<Event>> {
         let limit = i64::from(limit);
         super::rows::all(
@@ -104,19 +111,23 @@ impl Store {
         )
     }
 
-    /// The id of the newest event; 0 when there is none.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the live event stream reads it")
-    )]
-    pub(crate) async fn last_event_id(&self) -> Result<i64> {
-        let last = self
+    /// Which events there are. The newest counts also when all were pruned.
+    pub(crate) async fn trail_bounds(&self) -> Result<TrailBounds> {
+        let row = self
             .reader()
-            .row(sqlx::query_scalar!(
-                r#"SELECT coalesce(max(event_id), 0) AS "last!: i64" FROM events"#
+            .row(sqlx::query!(
+                r#"SELECT s.epoch AS "epoch!",
+                          coalesce((SELECT q.seq FROM sqlite_sequence q WHERE q.name = 'events'), 0) AS "newest!: i64",
+                          (SELECT min(e.event_id) FROM events e) AS "oldest?: i64"
+                     FROM settings s"#
             ))
-            .await?;
-        Ok(last.unwrap_or(0))
+            .await?
+            .ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+        Ok(TrailBounds {
+            epoch: row.epoch,
+            before_oldest: row.oldest.map_or(row.newest, |oldest| oldest - 1),
+            newest: row.newest,
+        })
     }
 
     /// Events of a job after the one with this id, oldest first.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::keeper::FileTask;
-use crate::domain::RepoPath;
+use crate::domain::{FileProgress, RepoPath};
 
 /// The live numbers of one run.
 #[derive(Debug, Default)]
@@ -122,7 +122,23 @@ impl Progress {
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    pub(super) fn received_total(&self) -> u64 {
+    /// At most so many files of which something is here and something is missing.
+    pub(crate) fn under_way(&self, most: usize) -> Vec<FileProgress> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let partial = files.iter().filter_map(|cell| {
+            let received = cell.present.load(Ordering::Relaxed);
+            let open = cell.finished.load(Ordering::Relaxed) == 0 && received > 0;
+            open.then(|| FileProgress {
+                path: cell.path.to_string(),
+                size: cell.size,
+                received,
+            })
+        });
+        partial.take(most).collect()
+    }
+
+    /// Bytes that came, including those that had to be thrown away.
+    pub(crate) fn received_total(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 

@@ -13,6 +13,7 @@ mod faulthub;
 mod faults;
 mod floors;
 mod hostile;
+mod live;
 mod lock;
 mod memory;
 mod plan;

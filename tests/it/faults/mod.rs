@@ -16,7 +16,7 @@ mod model;
 mod network;
 mod power;
 mod python;
-mod scene;
+pub(crate) mod scene;
 mod secrets;
 mod server;
 mod storage;

@@ -60,7 +60,7 @@ pub(super) fn admin_token(sandbox: &Sandbox) -> String {
 }
 
 /// A connection to a server, on which nothing is waited for longer than half a minute.
-pub(super) fn connect(client: &Client) -> TcpStream {
+pub(crate) fn connect(client: &Client) -> TcpStream {
     let address = client.url();
     let stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     let patience = Some(Duration::from_secs(30));
@@ -99,7 +99,7 @@ pub(super) fn codes(text: &str) -> Vec<u16> {
 }
 
 /// How long `times` requests took, the longest last.
-pub(super) fn timed(times: usize, mut ask: impl FnMut()) -> Vec<Duration> {
+pub(crate) fn timed(times: usize, mut ask: impl FnMut()) -> Vec<Duration> {
     let mut took: Vec<Duration> = (0..times)
         .map(|_| {
             let since = Instant::now();
@@ -112,6 +112,6 @@ pub(super) fn timed(times: usize, mut ask: impl FnMut()) -> Vec<Duration> {
 }
 
 /// The time within which 99 of 100 were done.
-pub(super) fn p99(took: &[Duration]) -> Duration {
+pub(crate) fn p99(took: &[Duration]) -> Duration {
     took[(took.len() * 99).div_ceil(100) - 1]
 }

@@ -9,7 +9,7 @@ mod wait;
 
 pub(crate) use self::{
     db::Db,
-    http::{Client, Reply},
+    http::{Client, Reply, Stream},
     sandbox::{Ran, Sandbox},
     service::Service,
     venv::Venv,

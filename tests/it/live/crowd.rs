@@ -1,0 +1,162 @@
+//! Many who listen, and some who never read.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{next, until};
+use crate::faults::scene::{connect, p99, timed};
+use crate::queue::kit::{MIB, begin, hub as slow_hub, one_big, registration};
+use crate::support::{LONG, SHORT, Sandbox, holds, wait_for};
+
+const REQUEST: &str = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+/// What 200 listeners may take.
+const MOST: u64 = 50 * MIB;
+
+fn ask(client: &crate::support::Client) -> TcpStream {
+    let mut stream = connect(client);
+    stream.write_all(REQUEST.as_bytes()).unwrap();
+    stream
+}
+
+/// 180 that read and 20 that do not, while a model is downloaded and 150 wait.
+#[test]
+fn two_hundred_listeners_cost_little_and_keep_nobody_waiting() {
+    let hub = slow_hub(3 * MIB, [one_big("org/big", 12 * MIB)]);
+    let sandbox = Sandbox::with(&hub);
+    let service = sandbox.serve();
+    for n in 0..150 {
+        service
+            .register(&registration(&format!("org/waits-{n}")))
+            .ok();
+    }
+    begin(&service, "org/big");
+    service.wait_bytes("org/big", MIB / 4);
+    for n in 0..150 {
+        service.start(&format!("org/waits-{n}")).ok();
+    }
+    let before = service.rss();
+    let deaf: Vec<TcpStream> = (0..20).map(|_| ask(service.http())).collect();
+    let (heard, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let streams: Vec<TcpStream> = (0..180).map(|_| ask(service.http())).collect();
+    std::thread::scope(|scope| {
+        for mut stream in streams {
+            let (heard, over) = (&heard, &over);
+            scope.spawn(move || {
+                stream
+                    .set_read_timeout(Some(Duration::from_millis(200)))
+                    .unwrap();
+                let mut buffer = vec![0; 64 << 10];
+                let mut said = false;
+                while !over.load(Ordering::Relaxed) {
+                    let Ok(count) = stream.read(&mut buffer) else {
+                        continue;
+                    };
+                    assert!(count > 0, "the stream ended");
+                    let text = String::from_utf8_lossy(&buffer[..count]);
+                    if !said && text.contains("event: progress") {
+                        said = true;
+                        heard.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        wait_for(LONG, "all who read hear of the progress", || {
+            holds(heard.load(Ordering::Relaxed) == 180)
+        });
+        let mut took = timed(200, || {
+            service.status("org/big");
+        });
+        let grown = service.rss().saturating_sub(before);
+        over.store(true, Ordering::Relaxed);
+        took.sort_unstable();
+        let p99 = p99(&took);
+        println!(
+            "200 listeners: {} KiB more, status p99 {p99:?}",
+            grown / 1024
+        );
+        assert!(grown < MOST, "memory grew by {grown} bytes");
+        assert!(p99 < Duration::from_secs(1), "a status call took {p99:?}");
+    });
+    drop(deaf);
+    wait_for(SHORT, "the places are free again", || {
+        holds(service.open_files() < 60)
+    });
+}
+
+#[test]
+fn who_does_not_keep_up_is_told_and_dropped_and_comes_again() {
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve();
+    let db = sandbox.db();
+    let mut stream = service.http().stream("/api/v1/events", &[]);
+    let begun = next(&mut stream).unwrap();
+    // Far more than the buffers of both ends hold, while nobody reads.
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+                INSERT INTO events (at_ms, kind, detail) SELECT 1800000000000, 'by_hand', hex(zeroblob(20000)) FROM n";
+    let mut watcher = service.http().stream("/api/v1/events", &[]);
+    next(&mut watcher).unwrap();
+    let before = service.rss();
+    for _ in 0..20 {
+        db.execute(many);
+        let last = db
+            .value("SELECT max(event_id) FROM events")
+            .as_i64()
+            .unwrap();
+        until(&mut watcher, |event| {
+            event.name == "job" && event.number() >= last
+        });
+    }
+    let grown = service.rss().saturating_sub(before);
+    let told = until(&mut stream, |event| event.name == "bye");
+    assert_eq!(told.last().unwrap().data["reason"], "lagged");
+    assert!(next(&mut stream).is_none());
+    let heard = super::numbers(&told);
+    let expected: Vec<i64> = (begun.number() + 1..).take(heard.len()).collect();
+    assert_eq!(heard, expected, "up to the goodbye nothing is missing");
+    // It goes on where it was.
+    let last = told
+        .iter()
+        .rev()
+        .find_map(|event| event.id.clone())
+        .unwrap();
+    let mut stream = service
+        .http()
+        .stream("/api/v1/events", &[("Last-Event-ID", &last)]);
+    assert_eq!(next(&mut stream).unwrap().name, "resumed");
+    let all = db
+        .value("SELECT max(event_id) FROM events")
+        .as_i64()
+        .unwrap();
+    let told = until(&mut stream, |event| {
+        event.name == "job" && event.number() == all
+    });
+    assert_eq!(super::numbers(&told)[0], heard.last().unwrap() + 1);
+    assert!(grown < 200 * MIB, "memory grew by {grown} bytes");
+}
+
+#[test]
+fn there_is_no_place_for_more_than_can_listen() {
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve();
+    let streams: Vec<TcpStream> = (0..256).map(|_| ask(service.http())).collect();
+    let refused = wait_for(SHORT, "all places are taken", || {
+        let reply = service
+            .http()
+            .request("GET", "/api/v1/events", &[("Accept", "*/*")], None);
+        (reply.status != 200).then_some(reply)
+    });
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.json()["code"], "too_many_streams");
+    assert!(refused.header("retry-after").is_some());
+    // Everything else is answered, and nobody who listens was closed for it.
+    for _ in 0..20 {
+        assert_eq!(service.http().get("/healthz").status, 200);
+    }
+    let mut first = streams.into_iter().next().unwrap();
+    first.set_read_timeout(Some(SHORT)).unwrap();
+    let mut text = vec![0; 1024];
+    assert!(first.read(&mut text).unwrap() > 0);
+    assert!(text.starts_with(b"HTTP/1.1 200"));
+}
