@@ -92,7 +92,7 @@ impl<T: Serialize> Answer<Page<T>> {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Page<T> {
     items: Vec<T>,
     next: Option<String>,

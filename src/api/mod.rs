@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod extract;
 mod guard;
+mod openapi;
 mod problem;
 mod refusal;
 mod routes;

@@ -104,7 +104,11 @@ pub(crate) async fn send_body(
     let request = request.body(body.into()).unwrap();
     let response: Response<Body> = doors.clone().oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    // An answer that does not end is good for its head alone.
+    let body = match head.extensions.get::<super::Endless>() {
+        Some(_) => bytes::Bytes::new(),
+        None => body.collect().await.unwrap().to_bytes(),
+    };
     Reply {
         status: head.status.as_u16(),
         headers: head.headers,

@@ -95,7 +95,7 @@ codes! {
 }
 
 /// A part of a request that cannot be accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct FieldError {
     /// The field, for example `repo_id`; empty for the whole.
     pub(crate) field: String,
@@ -103,8 +103,9 @@ pub(crate) struct FieldError {
     pub(crate) rule: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Members {
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Members {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -121,6 +122,7 @@ struct Members {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
     #[serde(flatten)]
+    #[schema(ignore)]
     more: Map<String, Value>,
     #[serde(skip)]
     headers: Vec<(HeaderName, HeaderValue)>,

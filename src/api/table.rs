@@ -10,12 +10,15 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use utoipa_axum::routes;
+
 use super::App;
 use super::guard::{self, Guard, Policy};
+use super::openapi::Described;
 use super::routes::{
-    cache, cancel, clear, dashboard, events, health, job, job_attempts, job_events, job_files,
-    jobs, model, models, pause, plan, queue, ready, resume, retry, start, status, templates,
-    throughput, verify, wait,
+    cache, cancel, clear, dashboard, docs, events, health, job, job_attempts, job_events,
+    job_files, jobs, model, models, openapi, pause, plan, queue, ready, resume, retry, start,
+    status, templates, throughput, verify, wait,
 };
 
 /// How long a handler may take.
@@ -27,7 +30,6 @@ const LONG_PATIENCE: Duration = Duration::from_secs(wait::LONGEST + 30);
 /// One route.
 pub(crate) struct Route {
     /// The method, as in the request line; the endpoint itself matches it.
-    #[cfg(test)]
     pub(crate) method: &'static str,
     /// The path template.
     pub(crate) path: &'static str,
@@ -35,20 +37,27 @@ pub(crate) struct Route {
     pub(crate) policy: Policy,
     patience: Duration,
     endpoint: fn() -> MethodRouter<App>,
+    /// The handler's place, from which its operation is named.
+    pub(super) handler: &'static str,
+    /// What the handler says of itself; nothing for what is no API.
+    pub(super) describe: Option<fn() -> Described>,
 }
 
 macro_rules! table {
-    ($($method:ident $policy:ident $path:literal => $($handler:ident)::+ $(within $patience:ident)?;)*) => {
+    ($($method:ident $policy:ident $path:literal => $($handler:ident)::+ $(within $patience:ident)? $(, $apart:ident)?;)*) => {
         /// All routes.
         pub(crate) const ROUTES: &[Route] = &[$(Route {
-            #[cfg(test)]
             method: stringify!($method),
             path: $path,
             policy: Policy::$policy,
             patience: table!(@patience $($patience)?),
             endpoint: || on(MethodFilter::$method, $($handler)::+),
+            handler: stringify!($($handler)::+),
+            describe: table!(@describe $($apart)? [$($handler)::+]),
         },)*];
     };
+    (@describe [$($handler:ident)::+]) => { Some(|| routes!($($handler)::+)) };
+    (@describe apart [$($handler:ident)::+]) => { None };
     (@patience) => { PATIENCE };
     (@patience $patience:ident) => { $patience };
 }
@@ -109,12 +118,16 @@ table! {
     DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
 
-    GET Open "/" => dashboard::page;
-    GET Open "/jobs/{job_id}" => dashboard::page;
-    GET Open "/library" => dashboard::page;
-    GET Open "/activity" => dashboard::page;
-    GET Open "/settings" => dashboard::page;
-    GET Open "/ui/{hash}/{*path}" => dashboard::file;
+    GET Open "/" => dashboard::page, apart;
+    GET Open "/jobs/{job_id}" => dashboard::page, apart;
+    GET Open "/library" => dashboard::page, apart;
+    GET Open "/activity" => dashboard::page, apart;
+    GET Open "/settings" => dashboard::page, apart;
+    GET Open "/ui/{hash}/{*path}" => dashboard::file, apart;
+
+    GET Read "/api/v1/openapi.json" => openapi::show;
+    GET Open "/docs" => docs::page, apart;
+    GET Open "/docs/{file}" => docs::file, apart;
 
     GET Open "/healthz" => health::handle;
     GET Open "/readyz" => ready::handle;

@@ -56,6 +56,7 @@ fn example(path: &str) -> String {
         .replace("{repo}", "r")
         .replace("{revision}", "main")
         .replace("{hash}", "0")
+        .replace("{file}", "index.css")
         .replace("{*path}", "app.js")
         .replace("{job_id}", "019aaaaa-0000-7000-8000-000000000000")
 }

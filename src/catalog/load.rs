@@ -79,10 +79,11 @@ const BUILTIN: &[(&str, &str)] = builtin![
 const LIMIT: u64 = 1 << 20;
 
 /// A template of the user that is not used, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(crate) struct TemplateProblem {
     /// The file or folder.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
     pub(crate) file: PathBuf,
     /// The line, counted from 1, when one is known.
     pub(crate) line: Option<usize>,

@@ -80,9 +80,10 @@ impl fmt::Display for CacheTarget {
 }
 
 /// The whole cache.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CacheReport {
     /// Its folder.
+    #[schema(value_type = String)]
     pub cache_dir: PathBuf,
     /// Bytes of all files that snapshots show; content that repositories share counts once.
     pub size_on_disk: u64,
@@ -95,13 +96,14 @@ pub struct CacheReport {
 }
 
 /// One repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CachedRepo {
     /// `model`, `dataset`, `space` or `kernel`.
     pub repo_type: String,
     /// Its id, for example `org/name`.
     pub repo_id: String,
     /// Its folder.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Bytes of the files that its snapshots show; content that revisions share counts once.
     pub size_on_disk: u64,
@@ -120,7 +122,7 @@ pub struct CachedRepo {
 }
 
 /// An unfinished download.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PartialFile {
     /// Its file name in `blobs/`.
     pub name: String,
@@ -129,11 +131,12 @@ pub struct PartialFile {
 }
 
 /// One revision of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CachedRevision {
     /// The commit.
     pub commit: String,
     /// The folder of its snapshot.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Branches and tags that were this commit when they were fetched last.
     pub refs: Vec<String>,
@@ -171,7 +174,7 @@ pub struct Inspection {
 }
 
 /// What a removal takes, or took, out of the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Removal {
     /// Whether nothing was touched.
     pub dry_run: bool,
@@ -184,7 +187,7 @@ pub struct Removal {
 }
 
 /// A revision that is removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RemovedRevision {
     /// `model`, `dataset`, `space` or `kernel`.
     pub repo_type: String,

@@ -57,6 +57,21 @@ impl fmt::Display for Digest {
     }
 }
 
+impl utoipa::PartialSchema for Digest {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "64 hex digits of a SHA-256, or 40 of a git blob's SHA-1.",
+            ))
+            .pattern(Some("^([0-9a-f]{40}|[0-9a-f]{64})$"));
+        text.into()
+    }
+}
+
+impl utoipa::ToSchema for Digest {}
+
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

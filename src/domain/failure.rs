@@ -222,17 +222,23 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// As answers show it: with `retryable`, which follows from the code.
+/// A failure as answers show it: with `retryable`, which follows from the code.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Failure)]
+pub(crate) struct Shown<'a> {
+    /// Stable, for programs.
+    code: FailureCode,
+    /// One sentence with the cause.
+    message: &'a str,
+    /// The next step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'a str>,
+    /// Whether it makes sense to try again.
+    retryable: bool,
+}
+
 impl Serialize for Failure {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown<'a> {
-            code: FailureCode,
-            message: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            remedy: Option<&'a str>,
-            retryable: bool,
-        }
         Shown {
             code: self.code,
             message: &self.message,

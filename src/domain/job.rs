@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The public id of a job: a UUID of version 7, so ids sort by time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct JobId(Uuid);
 
 impl JobId {
@@ -152,7 +152,7 @@ pub struct FileRow {
 }
 
 /// One try of a job by one lease holder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Attempt {
     /// Its number, from 1.
     pub attempt: u32,
@@ -177,7 +177,7 @@ pub struct Attempt {
 }
 
 /// A line of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Event {
     /// Grows by at least one per event; the id of the SSE event.
     pub id: i64,
@@ -198,7 +198,7 @@ pub struct Event {
 }
 
 /// Who works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LeaseInfo {
     /// The fence; grows with every lease.
     pub token: i64,

@@ -57,7 +57,7 @@ impl FromStr for EventId {
 }
 
 /// Which process answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ServerInfo {
     /// The version of modelhaul.
     pub version: &'static str,
@@ -70,7 +70,7 @@ pub struct ServerInfo {
 }
 
 /// Everything at one moment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Snapshot {
     /// Who answers.
     pub server: ServerInfo,
@@ -83,7 +83,7 @@ pub struct Snapshot {
 }
 
 /// What is told first to whom an earlier position is continued.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Resumed {
     /// Who answers.
     pub server: ServerInfo,
@@ -106,7 +106,7 @@ pub enum ResetReason {
 }
 
 /// A line of the audit trail, with where its model stands when it is told.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct JobEvent {
     /// The line.
     #[serde(flatten)]
@@ -116,7 +116,7 @@ pub struct JobEvent {
 }
 
 /// A file that is being received.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FileProgress {
     /// Its path in the repository.
     pub path: String,
@@ -127,7 +127,7 @@ pub struct FileProgress {
 }
 
 /// The status of a model whose job runs, and the files under way.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunningJob {
     /// The status.
     #[serde(flatten)]

@@ -55,7 +55,11 @@ macro_rules! text_newtype {
 }
 
 /// The id under which an app asks for a model: one or two segments of `[A-Za-z0-9._@+-]`, at most 160 characters each.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[schema(
+    pattern = r"^[A-Za-z0-9._@+-]{1,160}(/[A-Za-z0-9._@+-]{1,160})?$",
+    examples("wd", "org/name")
+)]
 pub struct ModelId(String);
 text_newtype!(ModelId);
 
@@ -82,7 +86,7 @@ impl FromStr for ModelId {
 }
 
 /// A repository on the hub, `name` or `org/name`, by the hub's own grammar.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct RepoId(String);
 text_newtype!(RepoId);
 
@@ -135,7 +139,7 @@ impl FromStr for RepoId {
 }
 
 /// A branch, tag, `refs/pr/N` or full commit of a repository.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct Revision(String);
 text_newtype!(Revision);
 
@@ -175,7 +179,8 @@ impl FromStr for Revision {
 }
 
 /// A full git commit: 40 lower-case hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[schema(pattern = "^[0-9a-f]{40}$")]
 pub struct CommitHash(String);
 text_newtype!(CommitHash);
 

@@ -18,7 +18,7 @@ pub struct InvalidPath {
 }
 
 /// A relative path with `/` between its parts; joining it to a folder stays below that folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 pub struct RepoPath(String);
 
 impl RepoPath {

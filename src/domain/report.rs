@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{CommitHash, Digest, Kind, ModelId, RepoId, RepoPath, Revision};
 
 /// What a download of a model would do now. Nothing was written to find out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanReport {
     /// The registration; none when the plan was made without one.
     pub model_id: Option<ModelId>,
@@ -34,13 +34,14 @@ pub struct PlanReport {
     /// What the template says of itself.
     pub notes: Vec<String>,
     /// The snapshot's folder, whether it is there or not.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Every file of the commit in the order of the paths, chosen or not.
     pub files: Vec<PlanEntry>,
 }
 
 /// Who may read a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Gating {
     /// Whether conditions must be accepted on the hub before files can be read.
     pub gated: bool,
@@ -51,7 +52,7 @@ pub struct Gating {
 }
 
 /// Sums over the chosen files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanTotals {
     /// Chosen files.
     pub files: u64,
@@ -68,7 +69,7 @@ pub struct PlanTotals {
 }
 
 /// Room on the cache's file system, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanDisk {
     /// Free now.
     pub free: u64,
@@ -83,7 +84,7 @@ pub struct PlanDisk {
 }
 
 /// Something that deserves a look.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanWarning {
     /// A stable word, for example `pickle`.
     pub code: String,
@@ -92,7 +93,7 @@ pub struct PlanWarning {
 }
 
 /// How much of a chosen file is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanState {
     /// All of it.
@@ -106,7 +107,7 @@ pub enum PlanState {
 }
 
 /// One file of the commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PlanEntry {
     /// Its path in the repository.
     pub path: RepoPath,

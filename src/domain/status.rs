@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Where a model stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ModelStatus {
     /// The model.
     pub model_id: ModelId,
@@ -39,6 +39,7 @@ pub struct ModelStatus {
     /// When things happened.
     pub timestamps: Timestamps,
     /// The last error.
+    #[schema(value_type = Option<super::failure::Shown<'static>>)]
     pub error: Option<Failure>,
     /// What is in the cache.
     pub cache: CacheStatus,
@@ -47,7 +48,7 @@ pub struct ModelStatus {
 }
 
 /// What a job waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Waiting {
     /// The reason.
     pub reason: WaitReason,
@@ -56,7 +57,7 @@ pub struct Waiting {
 }
 
 /// How far a download is. Bytes only go up within an attempt.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProgressStatus {
     /// The file that is being received.
     pub current_file: Option<String>,
@@ -83,7 +84,7 @@ pub struct ProgressStatus {
 }
 
 /// When things happened to the last job.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Timestamps {
     /// It was accepted.
     pub enqueued_at: Option<DateTime<Utc>>,
@@ -96,7 +97,7 @@ pub struct Timestamps {
 }
 
 /// What is in the cache, looked up without a request.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CacheStatus {
     /// What is there, in one word.
     #[serde(default)]
@@ -110,6 +111,7 @@ pub struct CacheStatus {
     /// The commit of the snapshot.
     pub commit: Option<CommitHash>,
     /// The snapshot's folder.
+    #[schema(value_type = Option<String>)]
     pub path: Option<PathBuf>,
     /// Files that are known to be missing; at most 100 are listed.
     pub missing: Vec<String>,
@@ -119,7 +121,7 @@ pub struct CacheStatus {
 }
 
 /// The queue in three numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueSummary {
     /// Jobs that wait for their turn.
     pub queue_size: u64,
@@ -130,7 +132,7 @@ pub struct QueueSummary {
 }
 
 /// The whole queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueStatus {
     /// The three numbers.
     #[serde(flatten)]
@@ -149,7 +151,7 @@ pub struct QueueStatus {
 }
 
 /// One job of the queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct QueueEntry {
     /// The job.
     pub job_id: JobId,

@@ -42,7 +42,7 @@ impl Span {
 }
 
 /// How fast a step was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ThroughputPoint {
     /// Its beginning, in seconds since the Unix epoch.
     pub t: i64,
@@ -51,7 +51,7 @@ pub struct ThroughputPoint {
 }
 
 /// How fast it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Throughput {
     /// Length of a step in seconds.
     pub step_seconds: i64,
@@ -147,8 +147,15 @@ impl UnifiedModelDownloadManager {
         }
     }
 
+    /// Counts what came since the last second, and writes all: the work is over.
+    pub(super) async fn finish_flow(&self) {
+        let now = self.clock.now().timestamp();
+        self.flow.count(self.context.live.received(), now + 1);
+        self.write_flow().await;
+    }
+
     /// Writes what was counted; what cannot be written is tried again with the next ones.
-    pub(super) async fn write_flow(&self) {
+    async fn write_flow(&self) {
         let now = self.clock.now().timestamp();
         let received = self.flow.take();
         if received.is_empty() {

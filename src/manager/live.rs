@@ -47,6 +47,11 @@ impl UnifiedModelDownloadManager {
         Ok(Beginning::Anew(Some(reason)))
     }
 
+    /// The number of the newest event.
+    pub(crate) async fn newest_event(&self) -> Result<i64> {
+        Ok(self.context.store.trail_bounds().await?.newest)
+    }
+
     /// Everything at this moment. Its id is not newer than what it holds: what is told behind it is never missing in it
     /// or afterwards.
     pub(crate) async fn snapshot(&self, job: Option<JobId>) -> Result<LiveEvent> {

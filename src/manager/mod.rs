@@ -144,7 +144,7 @@ impl UnifiedModelDownloadManager {
             () = beside => Ok(()),
             () = self.count_flow() => Ok(()),
         };
-        self.write_flow().await;
+        self.finish_flow().await;
         Ok(worked?)
     }
 

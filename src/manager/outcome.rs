@@ -40,7 +40,7 @@ pub struct Started {
 }
 
 /// What `clear` removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Cleared {
     /// Jobs whose claim or queue entry was removed.
     pub jobs: Vec<JobId>,

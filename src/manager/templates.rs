@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Finding, Template, TemplateProblem};
 use crate::domain::{CommitHash, Failure, FailureCode, Kind, RepoId, Revision};
 
 /// A template in short.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct TemplateSummary {
     /// The name under which registrations ask for it.
     pub id: String,

@@ -156,5 +156,15 @@ export async function walk(context, { bin, folder, shots }) {
   await page.getByText('unknown_job').waitFor();
   page.healthy();
   await page.close();
+
+  // The document of the API as a page: nothing of it is stopped by its content policy, and a request can be tried.
+  const docs = await open(context, `${service.address}/docs`);
+  const operation = docs.locator('#operations-probes-health');
+  await operation.locator('.opblock-summary-control').click();
+  await operation.getByRole('button', { name: 'Try it out' }).click();
+  await operation.getByRole('button', { name: 'Execute' }).click();
+  await operation.locator('.live-responses-table .response-col_status', { hasText: '200' }).waitFor();
+  docs.healthy();
+  await docs.close();
   await service.kill();
 }

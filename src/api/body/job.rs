@@ -9,7 +9,8 @@ use crate::domain::{
 };
 
 /// A job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Job)]
 pub(crate) struct JobBody {
     id: JobId,
     model_id: ModelId,
@@ -39,13 +40,15 @@ pub(crate) struct JobBody {
     finished_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = JobWaiting)]
 struct WaitingBody {
     reason: WaitReason,
     until: DateTime<Utc>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = JobError)]
 struct ErrorBody {
     code: FailureCode,
     message: String,
@@ -109,7 +112,8 @@ impl From<Failure> for ErrorBody {
 }
 
 /// The answer to cancel, pause and resume.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Steered)]
 pub(crate) struct SteeredBody {
     model_id: ModelId,
     /// Whether there was a job to change.
@@ -129,7 +133,8 @@ impl SteeredBody {
 }
 
 /// A file of a job's plan.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = JobFile)]
 pub(crate) struct FileBody {
     path: String,
     size: u64,

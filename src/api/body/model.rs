@@ -10,7 +10,8 @@ use crate::domain::{
 };
 
 /// A registration.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Model)]
 pub(crate) struct ModelBody {
     model_id: ModelId,
     kind: Kind,
@@ -24,6 +25,7 @@ pub(crate) struct ModelBody {
     ignore_patterns: Vec<String>,
     /// Where the app's own function puts the model.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     model_path: Option<PathBuf>,
     description: Option<String>,
     total_size_estimate: Option<u64>,
@@ -33,7 +35,8 @@ pub(crate) struct ModelBody {
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Complete)]
 struct CompleteBody {
     commit: Option<CommitHash>,
     bytes: u64,

@@ -21,11 +21,17 @@ const MOST_PATTERNS: usize = 200;
 const LARGEST_NUMBER: u64 = i64::MAX.unsigned_abs();
 
 /// The fields of a registration as they came.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(expecting = "a JSON object")]
+#[schema(as = Registration)]
 pub(crate) struct RegistrationBody {
+    /// Required, except where the address names it.
+    #[schema(value_type = ModelId)]
     model_id: Option<String>,
+    #[schema(value_type = Kind)]
     kind: Option<String>,
+    /// The repository on the hub.
+    #[schema(value_type = String, examples("SmilingWolf/wd-vit-tagger-v3"))]
     repo_id: Option<String>,
     revision: Option<String>,
     template: Option<String>,
@@ -35,10 +41,13 @@ pub(crate) struct RegistrationBody {
     description: Option<String>,
     total_size_estimate: Option<u64>,
     file_count_estimate: Option<u64>,
+    #[schema(ignore)]
     files: Option<IgnoredAny>,
+    #[schema(ignore)]
     model_path: Option<IgnoredAny>,
     /// Whatever else was said: kept so that all of it can be named.
     #[serde(flatten)]
+    #[schema(ignore)]
     unknown: Map<String, Value>,
 }
 

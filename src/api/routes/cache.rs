@@ -13,14 +13,15 @@ use super::super::problem::{Code, Problem};
 use super::verify::VerifyBody;
 
 /// The jobs that a comparison of everything made or found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = VerifyAll)]
 pub(crate) struct VerifyAllBody {
     jobs: Vec<VerifyJob>,
     /// Models that are being downloaded, which compares what it brings.
     busy: Vec<ModelId>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct VerifyJob {
     model_id: ModelId,
     job_id: Option<JobId>,
@@ -28,14 +29,16 @@ struct VerifyJob {
 }
 
 /// Whether to look only.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct RemoveQuery {
     #[serde(default)]
     dry_run: bool,
 }
 
 /// What lies in the cache.
+#[utoipa::path(get, path = "", responses((status = 200, description = "What lies in the cache", body = CacheReport)))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     Query(Nothing {}): Query<Nothing>,
@@ -44,6 +47,7 @@ pub(in super::super) async fn show(
 }
 
 /// 202 with a job for each registered model of which something is here.
+#[utoipa::path(post, path = "", request_body = Option<VerifyBody>, responses((status = 202, description = "A job for each model", body = VerifyAllBody)))]
 pub(in super::super) async fn verify(
     State(app): State<App>,
     OptionalJson(body): OptionalJson<VerifyBody>,
@@ -62,6 +66,7 @@ pub(in super::super) async fn verify(
 }
 
 /// 200 with what was removed, or would be.
+#[utoipa::path(delete, path = "", params(RemoveQuery), responses((status = 200, description = "What was removed, or would be", body = Removal)))]
 pub(in super::super) async fn remove(
     State(app): State<App>,
     params: RawPathParams,

@@ -11,8 +11,9 @@ use super::super::answer::{Answer, Answered};
 use super::super::extract::{ModelPath, OptionalJson, Query};
 
 /// What else to remove, in the body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[schema(as = Clear)]
 pub(crate) struct ClearBody {
     /// Remove the partial files too.
     #[serde(default)]
@@ -20,15 +21,17 @@ pub(crate) struct ClearBody {
 }
 
 /// The same in the address.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ClearQuery {
     #[serde(default)]
     purge: bool,
 }
 
 /// What was removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ClearedModel)]
 pub(crate) struct ClearedBody {
     model_id: ModelId,
     #[serde(flatten)]
@@ -36,6 +39,7 @@ pub(crate) struct ClearedBody {
 }
 
 /// 200 with what was removed, which may be nothing.
+#[utoipa::path(post, path = "", params(ClearQuery), request_body = Option<ClearBody>, responses((status = 200, description = "What was cleared", body = ClearedBody)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(model_id): ModelPath,

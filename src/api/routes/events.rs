@@ -14,13 +14,17 @@ use super::super::problem::{Code, Problem};
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Where to begin.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct StreamQuery {
+    /// The event behind which to begin; 0 stands before the oldest one.
+    #[param(pattern = "^([0-9A-Za-z]{1,32}:)?[0-9]{1,18}$")]
     after: Option<String>,
 }
 
 /// The stream: behind the event that the browser's header or the query names, else from a snapshot of now on.
+#[utoipa::path(get, path = "", params(StreamQuery), responses((status = 200, description = "Server-sent events: `snapshot` or `resumed`, then `job`, `progress`, `queue`, `throughput`, at last `bye`", content_type = "text/event-stream", body = String)))]
 pub(in super::super) async fn stream(
     State(app): State<App>,
     headers: HeaderMap,

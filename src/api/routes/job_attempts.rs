@@ -16,14 +16,17 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct AttemptsQuery {
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     after: Option<u32>,
 }
 
 /// A page of tries.
+#[utoipa::path(get, path = "", params(AttemptsQuery), responses((status = 200, description = "A page of attempts", body = Page<Attempt>)))]
 pub(in super::super) async fn list(
     State(app): State<App>,
     JobPath(id): JobPath,

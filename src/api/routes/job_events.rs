@@ -19,14 +19,18 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page, or where a stream begins.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct EventsQuery {
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    #[param(pattern = "^([0-9A-Za-z]{1,32}:)?[0-9]{1,18}$")]
     after: Option<String>,
 }
 
 /// A page of events, or with `Accept: text/event-stream` the stream of the job until it has ended.
+#[utoipa::path(get, path = "", params(EventsQuery), responses((status = 200, description = "A page of events, or the stream of the job", content((Page<Event> = "application/json"), (String = "text/event-stream"))), (status = 204, description = "The job has ended, and everything was told before")))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     JobPath(id): JobPath,

@@ -15,14 +15,17 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct FilesQuery {
+    #[param(minimum = 1, maximum = 10000)]
     limit: Option<u32>,
     after: Option<String>,
 }
 
 /// A page of files.
+#[utoipa::path(get, path = "", params(FilesQuery), responses((status = 200, description = "A page of files", body = Page<FileBody>)))]
 pub(in super::super) async fn list(
     State(app): State<App>,
     JobPath(id): JobPath,

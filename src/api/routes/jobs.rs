@@ -18,16 +18,22 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which jobs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct JobsQuery {
+    #[param(inline)]
     state: Option<JobState>,
+    #[param(value_type = Option<String>)]
     model_id: Option<ModelId>,
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
+    #[param(value_type = Option<String>, format = Uuid)]
     after: Option<JobId>,
 }
 
 /// A page of jobs.
+#[utoipa::path(get, path = "", params(JobsQuery), responses((status = 200, description = "A page of jobs", body = Page<JobBody>)))]
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<JobsQuery>,

@@ -12,6 +12,7 @@ use super::super::problem::Problem;
 use super::models;
 
 /// The registration.
+#[utoipa::path(get, path = "", responses((status = 200, description = "The registration", body = ModelBody)))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     ModelPath(id): ModelPath,
@@ -20,6 +21,7 @@ pub(in super::super) async fn show(
 }
 
 /// Puts a registration in place of the one with this id, or makes it.
+#[utoipa::path(put, path = "", request_body = RegistrationBody, responses((status = 200, description = "Replaced", body = ModelBody), (status = 201, description = "Registered", body = ModelBody)))]
 pub(in super::super) async fn replace(
     State(app): State<App>,
     ModelPath(id): ModelPath,
@@ -30,6 +32,7 @@ pub(in super::super) async fn replace(
 }
 
 /// Removes the registration; the cache is not touched.
+#[utoipa::path(delete, path = "", responses((status = 204, description = "Removed")))]
 pub(in super::super) async fn remove(
     State(app): State<App>,
     ModelPath(id): ModelPath,

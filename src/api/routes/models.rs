@@ -19,14 +19,18 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ModelsQuery {
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    #[param(value_type = Option<String>)]
     after: Option<ModelId>,
 }
 
 /// 201 for a new registration, 200 for the same one again.
+#[utoipa::path(post, path = "", request_body = RegistrationBody, responses((status = 201, description = "Registered", body = ModelBody, headers(("Location" = String, description = "The registration"))), (status = 200, description = "It was registered so before", body = ModelBody)))]
 pub(in super::super) async fn create(
     State(app): State<App>,
     Json(body): Json<RegistrationBody>,
@@ -36,6 +40,7 @@ pub(in super::super) async fn create(
 }
 
 /// Registrations in the order of their ids.
+#[utoipa::path(get, path = "", params(ModelsQuery), responses((status = 200, description = "A page of registrations", body = Page<ModelBody>)))]
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<ModelsQuery>,

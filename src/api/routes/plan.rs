@@ -11,6 +11,7 @@ use super::super::extract::{Json, ModelPath, Nothing, OptionalJson};
 use super::super::problem::Problem;
 
 /// The plan as it would be made now.
+#[utoipa::path(post, path = "", responses((status = 200, description = "What a download would do", body = PlanReport)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,
@@ -20,6 +21,7 @@ pub(in super::super) async fn handle(
 }
 
 /// The plan of a registration that is not made.
+#[utoipa::path(post, path = "", request_body = RegistrationBody, responses((status = 200, description = "What a download would do", body = PlanReport)))]
 pub(in super::super) async fn unregistered(
     State(app): State<App>,
     Json(body): Json<RegistrationBody>,

@@ -18,20 +18,24 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page of the queue's jobs.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct QueueQuery {
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    #[param(value_type = Option<String>, format = Uuid)]
     after: Option<JobId>,
 }
 
 /// What may be changed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub(crate) struct QueuePatch {
     paused: Option<bool>,
     /// Bytes per second; `null` goes back to the configured limit.
     #[serde(default, deserialize_with = "limit")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     bandwidth_limit: Limit,
 }
 
@@ -50,6 +54,7 @@ fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> 
 }
 
 /// Where the queue stands.
+#[utoipa::path(get, path = "", params(QueueQuery), responses((status = 200, description = "Where the queue stands", body = QueueStatus)))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     Query(query): Query<QueueQuery>,
@@ -62,6 +67,7 @@ pub(in super::super) async fn show(
 }
 
 /// Pauses or resumes the whole queue, then answers where it stands.
+#[utoipa::path(patch, path = "", request_body = QueuePatch, responses((status = 200, description = "Where the queue stands", body = QueueStatus)))]
 pub(in super::super) async fn patch(
     State(app): State<App>,
     Json(patch): Json<QueuePatch>,

@@ -9,7 +9,19 @@ use super::super::answer::{Answer, Answered};
 use super::super::guard::Caller;
 use super::super::problem::{Code, Problem};
 
+/// Whether the service can do its work; strangers on a public address see `ready` alone.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Ready)]
+struct ReadyBody {
+    ready: bool,
+    database: Option<bool>,
+    cache: Option<bool>,
+    role: Option<String>,
+    reasons: Option<Vec<String>>,
+}
+
 /// 200, or 503 with the reasons. Strangers learn only yes or no.
+#[utoipa::path(get, path = "", responses((status = 200, description = "It can work", body = ReadyBody)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,

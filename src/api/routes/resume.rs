@@ -8,6 +8,7 @@ use super::super::body::job::SteeredBody;
 use super::super::extract::{ModelPath, Nothing, OptionalJson};
 
 /// The job that was changed; none when there was nothing to change.
+#[utoipa::path(post, path = "", responses((status = 200, description = "The job as it is now", body = SteeredBody)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

@@ -8,6 +8,7 @@ use super::super::extract::{ModelPath, Nothing, OptionalJson};
 use super::start::{self, StartedBody};
 
 /// Answers like `start`.
+#[utoipa::path(post, path = "", responses((status = 200, description = "The model is complete already", body = StartedBody), (status = 202, description = "A job was made, or was there; `created` says which", body = StartedBody, headers(("Location" = String, description = "The job")))))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

@@ -12,7 +12,8 @@ use super::super::answer::{Answer, Answered};
 use super::super::extract::{ModelPath, Nothing, OptionalJson};
 
 /// Where the model stands after the question, and whether the question made a job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Started)]
 pub(crate) struct StartedBody {
     created: bool,
     #[serde(flatten)]
@@ -20,6 +21,7 @@ pub(crate) struct StartedBody {
 }
 
 /// 202 with the job when there is one, 200 when the model is complete already.
+#[utoipa::path(post, path = "", responses((status = 200, description = "The model is complete already", body = StartedBody), (status = 202, description = "A job was made, or was there; `created` says which", body = StartedBody, headers(("Location" = String, description = "The job")))))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

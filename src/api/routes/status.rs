@@ -9,6 +9,7 @@ use super::super::answer::{Answer, Answered};
 use super::super::extract::ModelPath;
 
 /// The status object.
+#[utoipa::path(get, path = "", responses((status = 200, description = "Where the model stands", body = ModelStatus)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

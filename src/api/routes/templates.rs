@@ -18,15 +18,18 @@ const SIZE: PageSize = PageSize {
 };
 
 /// Which page.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct TemplatesQuery {
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
     after: Option<String>,
 }
 
 /// A page of templates, and what is wrong with the user's folder.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Templates)]
 pub(crate) struct TemplatesBody {
     #[serde(flatten)]
     page: Page<TemplateSummary>,
@@ -34,6 +37,7 @@ pub(crate) struct TemplatesBody {
 }
 
 /// Templates in the order of their ids.
+#[utoipa::path(get, path = "", params(TemplatesQuery), responses((status = 200, description = "A page of templates", body = TemplatesBody)))]
 pub(in super::super) async fn list(
     State(app): State<App>,
     Query(query): Query<TemplatesQuery>,
@@ -54,6 +58,7 @@ pub(in super::super) async fn list(
 }
 
 /// One template as its file says it.
+#[utoipa::path(get, path = "", responses((status = 200, description = "The template with the keys of its file", body = serde_json::Value)))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     NamePath(id): NamePath,

@@ -10,15 +10,17 @@ use super::super::answer::{Answer, Answered};
 use super::super::extract::Query;
 
 /// Which span.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ThroughputQuery {
     #[serde(default)]
+    #[param(inline)]
     span: SpanWord,
 }
 
 /// The spans that are kept.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 enum SpanWord {
     #[default]
     #[serde(rename = "5m")]
@@ -30,6 +32,7 @@ enum SpanWord {
 }
 
 /// The steps of the span that ends now.
+#[utoipa::path(get, path = "", params(ThroughputQuery), responses((status = 200, description = "Every step of the span", body = Throughput)))]
 pub(in super::super) async fn show(
     State(app): State<App>,
     Query(query): Query<ThroughputQuery>,

@@ -9,8 +9,9 @@ use super::super::extract::{ModelPath, OptionalJson};
 use super::start::{self, StartedBody};
 
 /// What else to do.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[schema(as = Verify)]
 pub(crate) struct VerifyBody {
     /// Fetch again what is wrong.
     #[serde(default)]
@@ -18,6 +19,7 @@ pub(crate) struct VerifyBody {
 }
 
 /// 202 with the job, made now or active already.
+#[utoipa::path(post, path = "", request_body = Option<VerifyBody>, responses((status = 200, description = "The model is complete already", body = StartedBody), (status = 202, description = "A job was made, or was there; `created` says which", body = StartedBody, headers(("Location" = String, description = "The job")))))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

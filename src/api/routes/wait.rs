@@ -21,13 +21,17 @@ pub(in super::super) const LONGEST: u64 = 300;
 const DEFAULT: u64 = 30;
 
 /// How long to wait.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct WaitQuery {
+    /// Seconds.
+    #[param(minimum = 0, maximum = 300)]
     timeout: Option<u64>,
 }
 
 /// The status object, whether the job has ended or not: its `state` says so.
+#[utoipa::path(get, path = "", params(WaitQuery), responses((status = 200, description = "Where the model stands now", body = ModelStatus)))]
 pub(in super::super) async fn handle(
     State(app): State<App>,
     ModelPath(id): ModelPath,

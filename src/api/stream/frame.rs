@@ -1,17 +1,22 @@
 //! Events as the bytes of a stream, written once for all who listen.
 
+use std::collections::VecDeque;
 use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
 use crate::domain::{JobId, LiveEvent};
 
+/// Bytes that may wait for slow listeners in all; the newest frame may be longer.
+const MOST_BYTES: usize = 4 << 20;
+
 /// Some events that were told together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Frame {
     /// All of them, for those who listen to everything.
     pub(super) whole: Bytes,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Arc<[Part]>,
 }
 
 /// One event.
@@ -59,6 +64,48 @@ impl Frame {
     /// The number of its last durable event.
     pub(super) fn last(&self) -> Option<i64> {
         self.parts.iter().rev().find_map(|part| part.number)
+    }
+}
+
+/// A frame that waits for listeners, until there are too many of them.
+#[derive(Debug)]
+pub(super) struct Slot(Mutex<Option<Frame>>);
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Option<Frame>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The frame; none when it was given up.
+    pub(super) fn frame(&self) -> Option<Frame> {
+        self.lock().clone()
+    }
+
+    fn len(&self) -> usize {
+        self.lock().as_ref().map_or(0, |frame| frame.whole.len())
+    }
+}
+
+/// The frames that wait for slow listeners, bounded by their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Backlog(VecDeque<Weak<Slot>>);
+
+impl Backlog {
+    /// Adds a frame, and gives up the oldest ones when all together are too long.
+    pub(super) fn add(&mut self, frame: Frame) -> Arc<Slot> {
+        let slot = Arc::new(Slot(Mutex::new(Some(frame))));
+        self.0.retain(|slot| slot.strong_count() > 0);
+        self.0.push_back(Arc::downgrade(&slot));
+        let slots: Vec<Arc<Slot>> = self.0.iter().filter_map(Weak::upgrade).collect();
+        let mut bytes: usize = slots.iter().map(|slot| slot.len()).sum();
+        for old in &slots[..slots.len() - 1] {
+            if bytes <= MOST_BYTES {
+                break;
+            }
+            bytes -= old.len();
+            *old.lock() = None;
+        }
+        slot
     }
 }
 
@@ -113,5 +160,22 @@ mod tests {
         );
         assert!(frame.parts[1].bytes.starts_with(b"event: throughput"));
         assert_eq!((frame.first(), frame.last()), (None, None));
+    }
+
+    #[test]
+    fn frames_that_nobody_reads_are_given_up_when_they_are_too_long() {
+        let frame = |bytes: usize| Frame {
+            whole: Bytes::from(vec![b'x'; bytes]),
+            parts: Arc::new([]),
+        };
+        let mut backlog = Backlog::default();
+        let slots: Vec<_> = (0..6).map(|_| backlog.add(frame(1 << 20))).collect();
+        let kept: Vec<bool> = slots.iter().map(|slot| slot.frame().is_some()).collect();
+        assert_eq!(kept, [false, false, true, true, true, true]);
+        let long = backlog.add(frame(9 << 20));
+        assert!(long.frame().is_some() && slots[5].frame().is_none());
+        drop((slots, long));
+        let one = backlog.add(frame(1));
+        assert_eq!((backlog.0.len(), one.len()), (1, 1));
     }
 }

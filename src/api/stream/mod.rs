@@ -24,14 +24,14 @@ use super::problem::{Code, Problem};
 use crate::domain::{EventId, Job, JobId, LiveEvent};
 use crate::manager::{Beginning, UnifiedModelDownloadManager};
 
-use frame::Frame;
+use frame::Slot;
 use listener::Listener;
 
 /// Listeners at a time.
 const MOST_LISTENERS: usize = 256;
 /// Frames that a listener may be behind before it is dropped.
 const FRAMES: usize = 128;
-/// A snapshot of everything is shared by those who come within this time.
+/// A snapshot of everything is shared by those who come within this time, unless something durable has happened.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 /// Seconds after which to ask again when there is no place.
 const RETRY_AFTER: u64 = 5;
@@ -64,7 +64,7 @@ impl Written {
 pub(crate) struct Streams {
     manager: UnifiedModelDownloadManager,
     draining: CancellationToken,
-    frames: broadcast::Sender<Arc<Frame>>,
+    frames: broadcast::Sender<Arc<Slot>>,
     /// Whether the pump runs; locked while somebody begins to listen.
     pumping: Mutex<bool>,
     places: Arc<Semaphore>,
@@ -121,6 +121,8 @@ impl Streams {
             (header::CACHE_CONTROL, "no-store"),
             // A proxy that collects answers would hold events back.
             (HeaderName::from_static("x-accel-buffering"), "no"),
+            // The connection has left its seat, so it carries nothing else afterwards.
+            (header::CONNECTION, "close"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -150,6 +152,7 @@ impl Streams {
         let mut kept = self.snapshot.lock().await;
         if let Some((made, written)) = kept.as_ref()
             && made.elapsed() < SNAPSHOT_AGE
+            && self.manager.newest_event().await? == written.number
         {
             return Ok(written.clone());
         }
@@ -160,7 +163,7 @@ impl Streams {
     }
 
     /// Begins to listen to what the pump tells. What was committed before this returns must be read from the trail.
-    async fn subscribe(self: &Arc<Self>) -> Result<broadcast::Receiver<Arc<Frame>>, Problem> {
+    async fn subscribe(self: &Arc<Self>) -> Result<broadcast::Receiver<Arc<Slot>>, Problem> {
         let mut pumping = self.pumping.lock().await;
         let receiver = self.frames.subscribe();
         if !*pumping {

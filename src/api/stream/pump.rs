@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Streams;
-use super::frame::Frame;
+use super::frame::{Backlog, Frame};
 use crate::manager::Feed;
 
 /// Pause after an error of the database.
@@ -12,6 +12,7 @@ const ERROR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Pumps until nobody listens any more or the service stops.
 pub(super) async fn run(streams: Arc<Streams>, mut feed: Feed) {
+    let mut backlog = Backlog::default();
     loop {
         if streams.frames.receiver_count() == 0 {
             let mut pumping = streams.pumping.lock().await;
@@ -28,9 +29,9 @@ pub(super) async fn run(streams: Arc<Streams>, mut feed: Feed) {
         match step {
             Ok(events) if events.is_empty() => {}
             Ok(events) => {
-                let frame = Arc::new(Frame::new(&events));
+                let slot = backlog.add(Frame::new(&events));
                 // Nobody listens any more: the next round finds that out.
-                drop(streams.frames.send(frame));
+                drop(streams.frames.send(slot));
             }
             Err(error) => {
                 tracing::warn!(%error, "The events cannot be read.");

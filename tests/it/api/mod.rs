@@ -1,5 +1,6 @@
 //! The HTTP API of a running service: every address, every refusal, and the examples of its documentation.
 
+mod client;
 mod document;
 mod downloads;
 mod jobs;

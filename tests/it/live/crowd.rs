@@ -133,7 +133,7 @@ fn who_does_not_keep_up_is_told_and_dropped_and_comes_again() {
         event.name == "job" && event.number() == all
     });
     assert_eq!(super::numbers(&told)[0], heard.last().unwrap() + 1);
-    assert!(grown < 200 * MIB, "memory grew by {grown} bytes");
+    assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
 }
 
 #[test]
@@ -142,14 +142,16 @@ fn there_is_no_place_for_more_than_can_listen() {
     let service = sandbox.serve();
     let streams: Vec<TcpStream> = (0..256).map(|_| ask(service.http())).collect();
     let refused = wait_for(SHORT, "all places are taken", || {
-        let reply = service
-            .http()
-            .request("GET", "/api/v1/events", &[("Accept", "*/*")], None);
-        (reply.status != 200).then_some(reply)
+        // A stream that is let in does not end: only its head is read.
+        let mut stream = ask(service.http());
+        let mut text = vec![0; 4096];
+        let count = stream.read(&mut text).unwrap();
+        let text = String::from_utf8_lossy(&text[..count]).into_owned();
+        (!text.starts_with("HTTP/1.1 200")).then_some(text)
     });
-    assert_eq!(refused.status, 503);
-    assert_eq!(refused.json()["code"], "too_many_streams");
-    assert!(refused.header("retry-after").is_some());
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("too_many_streams"), "{refused}");
+    assert!(refused.contains("retry-after"), "{refused}");
     // Everything else is answered, and nobody who listens was closed for it.
     for _ in 0..20 {
         assert_eq!(service.http().get("/healthz").status, 200);

@@ -27,7 +27,7 @@ fn sum(service: &Service, span: &str) -> u64 {
 
 #[test]
 fn the_curve_is_kept_across_a_restart() {
-    let hub = slow_hub(4 * MIB, [one_big("org/a", 8 * MIB)]);
+    let hub = slow_hub(4 * MIB, [one_big("org/a", 8 * MIB), one_big("org/b", MIB)]);
     let sandbox = Sandbox::with(&hub);
     let service = sandbox.serve();
     for (span, count) in [("5m", 300), ("1h", 360), ("24h", 720)] {
@@ -53,8 +53,14 @@ fn the_curve_is_kept_across_a_restart() {
     for span in ["1h", "24h"] {
         assert!(sum(&service, span) > 0, "{span}");
     }
+    // A command that worked by itself is in the curve too, however short it was.
+    service.stop();
+    sandbox.run(&["pull", "org/b"]).ok();
+    let service = sandbox.serve();
+    let both = sum(&service, "5m");
+    assert!(both >= before + MIB, "{before} and {both} bytes");
     let rows = sandbox
         .db()
         .value("SELECT sum(bytes) FROM throughput WHERE step_s = 120");
-    assert_eq!(rows.as_u64(), Some(before));
+    assert_eq!(rows.as_u64(), Some(both));
 }

@@ -32,6 +32,26 @@ impl Venv {
             .clone()
     }
 
+    /// The generator of Python clients, and a tester of documents.
+    pub(crate) fn openapi() -> Option<Self> {
+        static READY: OnceLock<Option<Venv>> = OnceLock::new();
+        READY
+            .get_or_init(|| {
+                Self::make("openapi", "openapi-python-client==0.29.* schemathesis==4.*")
+            })
+            .clone()
+    }
+
+    /// A program of the environment.
+    pub(crate) fn program(&self, sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
+        let bin = self.0.join("bin");
+        let mut command = sandbox.command(bin.join(name));
+        // Programs of the environment start others of it.
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+        command.env("PATH", path).args(arguments);
+        command
+    }
+
     /// Both generations, those that can be had.
     pub(crate) fn all() -> Vec<Self> {
         [Self::hub2(), Self::hub036()]
@@ -84,7 +104,12 @@ impl Venv {
         )
         .and_then(|()| {
             let pip = path.join("bin/pip").to_string_lossy().into_owned();
-            run(&pip, &["install", "--quiet", requirement])
+            let requirements = requirement.split_whitespace();
+            let arguments: Vec<&str> = ["install", "--quiet"]
+                .into_iter()
+                .chain(requirements)
+                .collect();
+            run(&pip, &arguments)
         });
         match made {
             Ok(()) => {

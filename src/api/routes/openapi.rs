@@ -1,0 +1,18 @@
+//! `GET /api/v1/openapi.json`: the description of all this for programs.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
+
+use super::super::openapi;
+
+/// The document, OpenAPI 3.1.
+#[utoipa::path(get, path = "", responses((status = 200, description = "The document", body = serde_json::Value)))]
+#[expect(clippy::unused_async, reason = "a handler is asynchronous")]
+pub(in super::super) async fn show() -> Response<Body> {
+    let mut response = Response::new(Body::from(openapi::bytes()));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
