@@ -135,18 +135,16 @@ fn text(event: &LiveEvent) -> Option<String> {
 
 /// A line of the audit trail.
 fn trail(event: &Event) -> String {
-    let at = event.at.format("%Y-%m-%d %H:%M:%SZ");
-    let mut text = format!("{at}  {}", event.kind);
-    if let Some(model) = &event.model_id {
-        text += &format!("  {model}");
-    }
-    match (&event.from_state, &event.to_state) {
-        (Some(from), Some(to)) => text.push_str(&format!("  {from} -> {to}")),
-        (Some(state), None) | (None, Some(state)) => text.push_str(&format!("  {state}")),
-        (None, None) => {}
-    }
-    if let Some(detail) = &event.detail {
-        text.push_str(&format!("  ({detail})"));
-    }
-    text
+    let mut words = vec![
+        event.at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        event.kind.clone(),
+    ];
+    words.extend(event.model_id.as_ref().map(ToString::to_string));
+    words.extend(match (&event.from_state, &event.to_state) {
+        (Some(from), Some(to)) => Some(format!("{from} -> {to}")),
+        (Some(state), None) | (None, Some(state)) => Some(state.clone()),
+        (None, None) => None,
+    });
+    words.extend(event.detail.as_ref().map(|detail| format!("({detail})")));
+    words.join("  ")
 }

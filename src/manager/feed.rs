@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::pulse::Pulse;
 use super::{ManagerError, Result, UnifiedModelDownloadManager};
 use crate::domain::{
-    Event, EventId, FileProgress, FileState, JobEvent, JobId, LiveEvent, ModelId, ModelStatus,
+    EventId, FileProgress, FileState, JobEvent, JobId, LiveEvent, ModelId, ModelStatus,
     QueueStatus, RunningJob,
 };
 
@@ -76,28 +76,24 @@ impl UnifiedModelDownloadManager {
         let mut statuses: HashMap<ModelId, Option<Box<ModelStatus>>> = HashMap::new();
         let mut lines = Vec::with_capacity(events.len());
         for event in events {
-            let status = match &event.model_id {
-                None => None,
-                Some(id) => match statuses.get(id) {
-                    Some(status) => status.clone(),
-                    None => {
-                        let status = self.status_if_known(id).await?;
-                        statuses.insert(id.clone(), status.clone());
-                        status
-                    }
-                },
+            if let Some(id) = &event.model_id
+                && !statuses.contains_key(id)
+            {
+                let status = self.status_if_known(id).await?;
+                statuses.insert(id.clone(), status);
+            }
+            let status = event.model_id.as_ref().and_then(|id| statuses.get(id));
+            let id = EventId {
+                epoch: Some(epoch.to_owned()),
+                number: event.id,
             };
-            lines.push(self.line(epoch, event, status));
+            let line = JobEvent {
+                status: status.cloned().flatten(),
+                event,
+            };
+            lines.push(LiveEvent::Job(id, Box::new(line)));
         }
         Ok(lines)
-    }
-
-    fn line(&self, epoch: &str, event: Event, status: Option<Box<ModelStatus>>) -> LiveEvent {
-        let id = EventId {
-            epoch: Some(epoch.to_owned()),
-            number: event.id,
-        };
-        LiveEvent::Job(id, Box::new(JobEvent { event, status }))
     }
 
     /// Where the model stands; none when it is not registered any more.

@@ -140,9 +140,9 @@ impl UnifiedModelDownloadManager {
             std::future::pending::<()>().await;
         };
         let worked = tokio::select! {
-            worked = self.scheduler.run(only, &stop) => worked,
-            () = beside => Ok(()),
-            () = self.count_flow() => Ok(()),
+            worked = Box::pin(self.scheduler.run(only, &stop)) => worked,
+            () = Box::pin(beside) => Ok(()),
+            () = Box::pin(self.count_flow()) => Ok(()),
         };
         self.finish_flow().await;
         Ok(worked?)

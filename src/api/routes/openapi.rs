@@ -7,7 +7,6 @@ use super::super::openapi;
 
 /// The document, OpenAPI 3.1.
 #[utoipa::path(get, path = "", responses((status = 200, description = "The document", body = serde_json::Value)))]
-#[expect(clippy::unused_async, reason = "a handler is asynchronous")]
 pub(in super::super) async fn show() -> Response<Body> {
     let mut response = Response::new(Body::from(openapi::bytes()));
     response.headers_mut().insert(

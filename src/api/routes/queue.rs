@@ -17,6 +17,9 @@ const SIZE: PageSize = PageSize {
     most: LONGEST_QUEUE,
 };
 
+/// `SQLite` keeps signed integers.
+const LARGEST_LIMIT: u64 = i64::MAX.unsigned_abs();
+
 /// Which page of the queue's jobs.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +82,12 @@ pub(in super::super) async fn patch(
         ));
     }
     if let Limit::Said(limit) = patch.bandwidth_limit {
+        if limit.is_some_and(|limit| !(1..=LARGEST_LIMIT).contains(&limit)) {
+            return Err(Problem::field(
+                "bandwidth_limit",
+                format!("it must be null or between 1 and {LARGEST_LIMIT}"),
+            ));
+        }
         app.manager.set_bandwidth_limit(limit).await?;
         tracing::info!(limit, "Changed the bandwidth limit.");
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::admin;
 use crate::support::{Ran, Venv};
 use crate::world::{WDV3, hub, sandbox};
 
@@ -80,9 +81,12 @@ fn the_service_does_what_its_document_says() {
     let sandbox = sandbox(&hub);
     let service = sandbox.serve();
     let address = format!("{}/api/v1/openapi.json", service.http().url());
+    let token = format!("Authorization: {}", admin(&sandbox));
     let arguments = [
         "run",
         &address,
+        "--header",
+        &token,
         "--exclude-path-regex",
         "/events$|/wait$",
         "--checks",
