@@ -483,6 +483,28 @@ async fn queries_are_checked_before_any_work() {
 }
 
 #[tokio::test]
+async fn a_limit_that_cannot_be_kept_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let doors = real(&folder, false).await;
+    for (limit, status) in [
+        ("0", 422),
+        ("9223372036854775808", 422),
+        ("9223372036854775807", 200),
+        ("null", 200),
+    ] {
+        let builder = request("PATCH", "/api/v1/queue")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "application/json");
+        let body = format!("{{\"bandwidth_limit\": {limit}}}");
+        let reply = send_body(&doors, builder, body).await;
+        assert_eq!(reply.status, status, "{limit}: {reply:?}");
+        if status == 422 {
+            assert_eq!(reply.json()["errors"][0]["field"], "bandwidth_limit");
+        }
+    }
+}
+
+#[tokio::test]
 async fn health_needs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let doors = real(&folder, true).await;

@@ -132,6 +132,37 @@ fn the_page_and_its_files_are_served_with_a_strict_policy() {
 }
 
 #[test]
+fn the_page_of_the_document_has_all_its_files_here_and_a_strict_policy() {
+    let hub = hub();
+    let sandbox = sandbox(&hub);
+    let service = sandbox.serve();
+    let page = service.http().get("/docs");
+    assert_eq!(page.status, 200);
+    let policy = head(&page, "content-security-policy");
+    assert!(policy.contains("script-src 'self'; "), "{policy}");
+    assert!(
+        !policy.contains("unsafe") && !policy.contains("http"),
+        "{policy}"
+    );
+    let text = page.text();
+    assert!(
+        !text.contains("http:") && !text.contains("https:"),
+        "{text}"
+    );
+    let mut files = 0;
+    for part in text.split('"').filter(|part| part.starts_with("/docs/")) {
+        assert_eq!(service.http().get(part).status, 200, "{part}");
+        files += 1;
+    }
+    assert_eq!(files, 7);
+    let start = service.http().get("/docs/swagger-initializer.js").text();
+    assert!(start.contains("\"/api/v1/openapi.json\""), "{start}");
+    for strange in ["/docs/swagger-ui.js", "/docs/..%2fCargo.toml", "/docs/none"] {
+        assert_eq!(service.http().get(strange).status, 404, "{strange}");
+    }
+}
+
+#[test]
 fn the_sources_hold_nothing_that_the_policy_forbids() {
     let mut files = Vec::new();
     sources(&root().join("web"), &mut files);
