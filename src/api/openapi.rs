@@ -62,7 +62,7 @@ pub(super) fn document() -> Value {
     let schemas: Map<String, Value> = schemas
         .into_iter()
         .map(|(name, schema)| {
-            let schema = referring(&name, json!(schema));
+            let schema = mended(&name, json!(schema));
             (name, schema)
         })
         .collect();
@@ -82,8 +82,11 @@ pub(super) fn document() -> Value {
     })
 }
 
-/// A page refers to what its items are, instead of saying it all again.
-fn referring(name: &str, mut schema: Value) -> Value {
+/// What the derived schema cannot say: a page refers to what its items are, and a registration knows all its fields.
+fn mended(name: &str, mut schema: Value) -> Value {
+    if name == "Registration" {
+        schema["additionalProperties"] = json!(false);
+    }
     if let Some(item) = name.strip_prefix("Page_")
         && let Some(items) = schema.pointer_mut("/properties/items/items")
     {
@@ -120,6 +123,12 @@ fn operation(route: &Route, mut said: Map<String, Value>) -> Value {
     if !parameters.is_empty() {
         said.insert("parameters".to_owned(), Value::Array(parameters));
     }
+    if let Some(schema) = said
+        .get_mut("requestBody")
+        .and_then(|body| body.pointer_mut("/content/application~1json/schema"))
+    {
+        not_null(schema);
+    }
     if let Some(Value::Object(responses)) = said.get_mut("responses") {
         let problem = json!({"$ref": format!("#/components/schemas/{}", Members::name())});
         responses.insert(
@@ -139,6 +148,18 @@ fn operation(route: &Route, mut said: Map<String, Value>) -> Value {
     };
     said.insert("security".to_owned(), security);
     Value::Object(said)
+}
+
+/// A body that may be left out is still never `null`.
+fn not_null(schema: &mut Value) {
+    let first = schema
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .filter(|kinds| kinds.iter().any(|kind| kind["type"] == "null"))
+        .and_then(|kinds| kinds.iter().find(|kind| kind["type"] != "null"));
+    if let Some(kind) = first.cloned() {
+        *schema = kind;
+    }
 }
 
 /// The policy as one word in small letters.

@@ -13,6 +13,7 @@ mod places;
 mod queue;
 mod random;
 mod schema;
+mod throughput;
 mod upkeep;
 mod verify;
 
