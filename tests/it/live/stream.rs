@@ -237,3 +237,27 @@ fn a_position_that_cannot_be_continued_is_told() {
         holds(service.http().get("/healthz").status == 200)
     });
 }
+
+#[test]
+fn a_waiter_is_woken_by_another_process_and_not_by_its_patience() {
+    let hub = slow_hub(MIB / 4, [one_big("org/slow", 32 * MIB)]);
+    let sandbox = Sandbox::with(&hub);
+    let service = sandbox.serve();
+    begin(&service, "org/slow");
+    service.wait_bytes("org/slow", 1);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let path = "/api/v1/models/org%2Fslow/wait?timeout=300";
+            let status = service.http().get(path).ok();
+            (Instant::now(), status)
+        });
+        sandbox.run(&["cancel", "org/slow"]).ok();
+        service.wait_status("org/slow", "cancelled", |status| {
+            status["state"] == "cancelled"
+        });
+        let over = Instant::now();
+        let (woken, status) = waiter.join().unwrap();
+        assert_eq!(status["state"], "cancelled");
+        assert!(woken.saturating_duration_since(over) < Duration::from_secs(2));
+    });
+}
