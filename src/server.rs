@@ -30,6 +30,8 @@ pub struct ServerOptions {
     pub admin_token: Option<Token>,
     /// Host names and addresses for which the service answers, besides loopback and the address itself.
     pub allowed_hosts: Vec<String>,
+    /// Whether `X-Forwarded-Proto` of a proxy in front is believed: cookies are `Secure` behind https.
+    pub trust_proxy: bool,
 }
 
 /// Why the service does not listen.
@@ -117,6 +119,7 @@ impl Server {
             listen: address,
             admin_token,
             allowed_hosts,
+            trust_proxy,
         } = options;
         let public = !address.ip().to_canonical().is_loopback();
         if public {
@@ -129,7 +132,8 @@ impl Server {
             cause,
         })?;
         let draining = CancellationToken::new();
-        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone());
+        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone())
+            .behind_proxy(trust_proxy);
         Ok(Self {
             listener,
             local_addr,

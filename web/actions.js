@@ -27,9 +27,12 @@ export async function act(key, work, done) {
   }
 }
 
+/** Nothing was shown: no reason to say that something is wrong. */
+export const MISSING = ['admin_token_required', 'token_required'];
+
 /** Opens the sign-in, and does the refused thing when it has succeeded. */
 export function signIn(error, then) {
-  state.dialog = { kind: 'sign-in', error: error?.code === 'admin_token_required' ? null : error, then, token: '' };
+  state.dialog = { kind: 'sign-in', error: MISSING.includes(error?.code) ? null : error, then, token: '' };
   changed();
 }
 

@@ -37,7 +37,7 @@ pub(crate) type Doors = Router;
 
 /// All routes behind all checks.
 pub(crate) fn doors(manager: UnifiedModelDownloadManager, guard: Guard) -> Doors {
-    let guard = Arc::new(guard);
+    let guard = Arc::new(guard.asking(manager.clone()));
     let router = table::router(&guard).with_state(App {
         manager,
         guard: Arc::clone(&guard),
@@ -75,5 +75,7 @@ async fn wrong_method(request: Request) -> Problem {
 
 #[cfg(test)]
 pub(crate) mod practice;
+#[cfg(test)]
+mod role_tests;
 #[cfg(test)]
 mod tests;

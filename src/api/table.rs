@@ -14,7 +14,8 @@ use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
     cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model,
-    models, pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
+    models, pause, plan, queue, ready, resume, retry, session, start, status, templates, verify,
+    wait,
 };
 
 /// How long a handler may take.
@@ -104,6 +105,10 @@ table! {
     POST Admin "/api/v1/cache/verify" => cache::verify;
     DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
+
+    POST SignIn "/api/v1/session" => session::open;
+    GET Open "/api/v1/session" => session::show;
+    DELETE SignIn "/api/v1/session" => session::close;
 
     GET Open "/" => dashboard::page;
     GET Open "/jobs/{job_id}" => dashboard::page;

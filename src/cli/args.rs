@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
+    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates,
+    token, wait,
 };
 use crate::config::Flags;
 
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// List, verify and remove what lies in the Hugging Face cache, whoever put it there.
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Make, list and revoke access tokens of the HTTP API.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -30,6 +30,7 @@ mod retry;
 mod serve;
 mod status;
 mod templates;
+mod token;
 mod wait;
 mod work;
 
@@ -193,6 +194,7 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Clear(args) => clear::run(context, &args).await,
         Command::Models(command) => models::run(context, &command).await,
         Command::Config(ConfigCommand::Show) => config::show(context),
+        Command::Token(command) => token::run(context, &command).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Serve(_) | Command::Pull(_) | Command::Wait(_) | Command::Cache(_) => {

@@ -15,6 +15,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         listen: serve.listen,
         admin_token: context.config.admin_token(true)?,
         allowed_hosts: serve.allowed_hosts.clone(),
+        trust_proxy: serve.trust_proxy,
     };
     let server = Server::bind(options, manager.clone())?;
     // Scripts wait for exactly this line: the port may have been chosen by the system.

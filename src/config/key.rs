@@ -62,6 +62,7 @@ keys! {
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;
     ADMIN_TOKEN_FILE = "admin_token_file", Some("admin-token-file"), [];
     ALLOWED_HOSTS = "allowed_hosts", Some("allowed-host"), [];
+    TRUST_PROXY = "trust_proxy", None, [];
     LOG = "log", Some("log"), ["MODELHAUL_LOG"];
     LOG_FORMAT = "log_format", Some("log-format"), [];
 }

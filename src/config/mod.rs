@@ -65,6 +65,8 @@ pub struct ServeOptions {
     pub admin_token_file: PathBuf,
     /// Host names under which the service is reached, beside its address.
     pub allowed_hosts: Vec<String>,
+    /// Whether a proxy in front is believed when it says how its client came.
+    pub trust_proxy: bool,
 }
 
 /// What the environment says about the terminal.
@@ -292,5 +294,6 @@ fn serve_options(
         admin_token,
         admin_token_file,
         allowed_hosts: resolver.hosts()?,
+        trust_proxy: resolver.switch(&key::TRUST_PROXY, true)?,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, and every value that came from outside was checked when it was made.
 
+mod access;
 mod cached;
 mod digest;
 mod failure;
@@ -16,6 +17,7 @@ mod report;
 mod state;
 mod status;
 
+pub use access::{AccessToken, Role, SecretHash, TokenName};
 pub use cached::{
     CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
     RemovedRevision,

@@ -3,6 +3,7 @@
 //! Answers come from rows and from a look into the cache; only dry runs and locks ask the hub, for metadata. What was
 //! accepted is committed before the call returns.
 
+mod access;
 mod build;
 mod cache;
 mod clear;
@@ -34,6 +35,7 @@ use crate::queue::{Context, Role, Scheduler};
 use crate::store::Store;
 
 pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use access::Standing;
 pub use error::ManagerError;
 pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
@@ -67,6 +69,7 @@ struct Answers {
     models: kept::KeptByModel<status::ModelView>,
     queue: kept::Kept<queue::QueueView>,
     overview: kept::Kept<queue::Overview>,
+    tokens: kept::Kept<Vec<crate::domain::AccessToken>>,
 }
 
 impl fmt::Debug for UnifiedModelDownloadManager {

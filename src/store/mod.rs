@@ -27,6 +27,7 @@ mod reader;
 mod reserve;
 mod rows;
 mod settings;
+mod tokens;
 mod trail;
 mod upkeep;
 mod verify;

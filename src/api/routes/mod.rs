@@ -20,6 +20,7 @@ pub(super) mod queue;
 pub(super) mod ready;
 pub(super) mod resume;
 pub(super) mod retry;
+pub(super) mod session;
 pub(super) mod start;
 pub(super) mod status;
 pub(super) mod templates;
