@@ -49,7 +49,7 @@ impl House {
         .behind_proxy(proxied);
         Self {
             _folder: folder,
-            doors: doors(manager.clone(), guard),
+            doors: doors(manager.clone(), guard, Vec::new()),
             manager,
             clock,
         }

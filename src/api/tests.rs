@@ -46,7 +46,7 @@ async fn real(folder: &tempfile::TempDir, public: bool) -> Doors {
     let manager = UnifiedModelDownloadManager::open(options, Arc::new(SystemClock::new()))
         .await
         .unwrap();
-    doors(manager, guard(public))
+    doors(manager, guard(public), Vec::new())
 }
 
 pub(super) fn example(path: &str) -> String {

@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod exit;
 mod follow;
+mod limit;
 mod lock;
 mod locked;
 mod models;
@@ -21,6 +22,7 @@ mod outdated;
 mod output;
 mod pause;
 mod plan;
+mod priority;
 mod progress;
 mod pull;
 mod queue;
@@ -187,6 +189,8 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Templates(command) => templates::run(context, &command).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Queue => queue::run(context).await,
+        Command::Limit(args) => limit::run(context, &args).await,
+        Command::Priority(args) => priority::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Pause(args) => pause::run(context, &args, true).await,
         Command::Resume(args) => pause::run(context, &args, false).await,

@@ -53,6 +53,8 @@ keys! {
     METADATA_TIMEOUT = "metadata_timeout", None, ["HF_HUB_ETAG_TIMEOUT"];
     MAX_CONNECTIONS = "max_connections", Some("max-connections"), ["MODELHAUL_MAX_CONNECTIONS"];
     BANDWIDTH_LIMIT = "bandwidth_limit", Some("bandwidth-limit"), ["MODELHAUL_BANDWIDTH_LIMIT"];
+    BANDWIDTH_WINDOWS = "bandwidth_windows", None, [];
+    TIME_ZONE = "time_zone", None, [];
     DISK_FLOOR = "disk_floor", None, [];
     CHECKPOINT_INTERVAL = "checkpoint_interval", None, [];
     TEMPLATE_DIR = "template_dir", Some("template-dir"), [];

@@ -13,6 +13,7 @@ mod folders;
 mod key;
 mod network;
 mod resolver;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -30,6 +31,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Origin};
 pub use resolver::{Flags, Setting};
 pub(crate) use units::duration as parse_duration;
+pub(crate) use units::rate as parse_rate;
 pub(crate) use units::size as parse_size;
 
 /// How log lines look.
@@ -261,6 +263,7 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
             |text| units::rate(text).map(Some),
             |limit| limit.map_or_else(|| "none".to_owned(), |limit| format!("{limit} bytes/s")),
         )?,
+        schedule: resolver.schedule()?,
         disk_floor: resolver.value(
             &key::DISK_FLOOR,
             defaults.disk_floor,

@@ -108,7 +108,7 @@ impl FromStr for SecretHash {
             given: "***".to_owned(),
         };
         let mut hash = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
         for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {

@@ -16,6 +16,7 @@ mod ranges;
 mod report;
 mod state;
 mod status;
+mod window;
 
 pub use access::{AccessToken, Role, SecretHash, TokenName};
 pub use cached::{
@@ -24,7 +25,7 @@ pub use cached::{
 };
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
-pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
+pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
 pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
@@ -34,6 +35,7 @@ pub use ranges::RangeSet;
 pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
 pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
-    CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
-    Waiting,
+    CacheStatus, LimitedBy, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary,
+    Timestamps, Waiting,
 };
+pub use window::{Allowed, InvalidWindow, LimitOrigin, LimitStatus, Open, Schedule, Window};

@@ -56,6 +56,7 @@ use request::Wire;
 
 use crate::clock::Clock;
 use crate::domain::{CommitHash, PlannedFile, RemoteFile, RepoId, Revision};
+use crate::metrics::Metrics;
 
 /// Everything that a hub client must be told.
 #[derive(Debug, Clone)]
@@ -76,6 +77,8 @@ pub(crate) struct HubOptions {
     pub(crate) offline: bool,
     /// For dates in `Retry-After`.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where requests are counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A client of one hub; cheap to clone.
@@ -105,6 +108,7 @@ impl Hub {
                 proxy: options.proxy.as_ref().map(host_of),
                 offline: options.offline,
                 clock: options.clock,
+                metrics: options.metrics,
             }),
         })
     }

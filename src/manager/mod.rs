@@ -6,6 +6,7 @@
 mod access;
 mod build;
 mod cache;
+mod census;
 mod clear;
 mod download;
 mod error;
@@ -14,6 +15,7 @@ mod kept;
 mod lock;
 mod lock_file;
 mod options;
+mod order;
 mod outcome;
 mod plan;
 mod progress;

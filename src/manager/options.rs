@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::domain::Schedule;
 use crate::redact::Token;
 
 /// Everything that a manager must be told.
@@ -38,6 +39,8 @@ pub struct ManagerOptions {
     pub max_connections: usize,
     /// Bytes per second over all connections; none means no limit.
     pub bandwidth_limit: Option<u64>,
+    /// Windows of the week that hold downloads back; an open one goes before `bandwidth_limit`.
+    pub schedule: Schedule,
     /// Free bytes on the cache's file system that downloads leave alone.
     pub disk_floor: u64,
     /// How often received data is synced and recorded: the most that a kill costs.
@@ -68,6 +71,7 @@ impl ManagerOptions {
             metadata_timeout: Duration::from_secs(10),
             max_connections: 32,
             bandwidth_limit: None,
+            schedule: Schedule::default(),
             disk_floor: 256 << 20,
             checkpoint_interval: Duration::from_millis(500),
             template_dir: None,

@@ -8,6 +8,7 @@
 //! Times come in as parameters. What to do next, and when, is left to `queue`; nothing outside this module holds SQL.
 
 mod cached;
+mod census;
 mod claims;
 mod convert;
 mod error;
@@ -20,6 +21,7 @@ mod jobs;
 mod lease;
 mod models;
 mod open;
+mod order;
 mod plan;
 mod publish;
 mod queue;
@@ -54,6 +56,7 @@ pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
 pub(crate) use models::{Estimates, Removal, Replacement};
 pub(crate) use plan::{FileCheckpoint, NewPlan};
+pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;
 pub(crate) use verify::Checked;
 pub(crate) use version::Version;

@@ -5,6 +5,7 @@
 pub(super) mod cache;
 pub(super) mod cancel;
 pub(super) mod clear;
+pub(super) mod config;
 pub(super) mod dashboard;
 pub(super) mod health;
 pub(super) mod job;
@@ -12,6 +13,7 @@ pub(super) mod job_attempts;
 pub(super) mod job_events;
 pub(super) mod job_files;
 pub(super) mod jobs;
+pub(super) mod metrics;
 pub(super) mod model;
 pub(super) mod models;
 pub(super) mod pause;
