@@ -60,6 +60,7 @@ keys! {
     TEMPLATE_DIR = "template_dir", Some("template-dir"), [];
     PROXY = "proxy", None, [];
     NO_PROXY = "no_proxy", None, ["no_proxy", "NO_PROXY"];
+    WEBHOOK_NETWORKS = "webhook_networks", None, [];
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;
     ADMIN_TOKEN_FILE = "admin_token_file", Some("admin-token-file"), [];

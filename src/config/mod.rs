@@ -17,6 +17,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod units;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -106,7 +107,9 @@ impl Config {
         let (file_path, file) = read_file(flags, environment)?;
         let mut warnings = Vec::new();
         if let Some(path) = &file_path
-            && (file.get("token").is_some() || file.get("admin_token").is_some())
+            && (file.get("token").is_some()
+                || file.get("admin_token").is_some()
+                || !file.webhooks().is_empty())
             && readable_by_others(path)
         {
             warnings.push(format!(
@@ -275,6 +278,8 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
         template_dir: resolver.optional_path(&key::TEMPLATE_DIR)?,
         proxy,
         no_proxy,
+        webhooks: resolver.webhooks()?,
+        webhook_networks: resolver.webhook_networks()?,
         ..defaults
     })
 }

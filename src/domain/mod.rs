@@ -10,12 +10,14 @@ mod job;
 mod mark;
 mod model;
 mod names;
+mod network;
 mod path;
 mod plan;
 mod ranges;
 mod report;
 mod state;
 mod status;
+mod webhook;
 mod window;
 
 pub use access::{AccessToken, Role, SecretHash, TokenName};
@@ -29,6 +31,7 @@ pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
 pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
+pub use network::{InvalidNetwork, Network, is_public};
 pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
@@ -38,4 +41,5 @@ pub use status::{
     CacheStatus, LimitedBy, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary,
     Timestamps, Waiting,
 };
+pub use webhook::Webhook;
 pub use window::{Allowed, InvalidWindow, LimitOrigin, LimitStatus, Open, Schedule, Window};

@@ -8,6 +8,7 @@ mod address;
 mod error;
 mod expected;
 mod fetch_error;
+mod guard;
 mod http;
 mod info;
 mod json;
@@ -24,6 +25,7 @@ mod request;
 mod text;
 mod token;
 mod tree;
+mod webhook;
 
 #[cfg(test)]
 mod tests_kit;
@@ -49,6 +51,7 @@ pub(crate) use info::RepoInfo;
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
+pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};
 use http::client;

@@ -25,6 +25,7 @@ mod register;
 mod status;
 mod templates;
 mod verify;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -123,7 +124,7 @@ impl UnifiedModelDownloadManager {
         };
         let beside = async {
             if only.is_none() {
-                self.promote_all(&stop).await;
+                tokio::join!(self.promote_all(&stop), self.tell_webhooks(&stop));
             }
             std::future::pending::<()>().await;
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::Schedule;
+use crate::domain::{Network, Schedule, Webhook};
 use crate::redact::Token;
 
 /// Everything that a manager must be told.
@@ -51,6 +51,10 @@ pub struct ManagerOptions {
     pub proxy: Option<Url>,
     /// Hosts that are reached without the proxy, as in `NO_PROXY`.
     pub no_proxy: Option<String>,
+    /// Who is told when a job ends; by the process that works for all.
+    pub webhooks: Vec<Webhook>,
+    /// Networks beside the public ones in which webhooks may be.
+    pub webhook_networks: Vec<Network>,
 }
 
 impl ManagerOptions {
@@ -77,6 +81,8 @@ impl ManagerOptions {
             template_dir: None,
             proxy: None,
             no_proxy: None,
+            webhooks: Vec::new(),
+            webhook_networks: Vec::new(),
         }
     }
 }
