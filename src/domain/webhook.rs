@@ -1,20 +1,29 @@
 //! Who is told when a job ends.
 
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::access::SecretHash;
 use super::state::JobState;
-use crate::redact::{SafeUrl, Token};
 
 /// One receiver. Its address may hold a credential, so it is known elsewhere by [`Self::id`] alone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Webhook {
-    /// Where it is told.
-    pub url: SafeUrl,
-    /// What the messages are signed with.
-    pub secret: Token,
-    /// The ends that it wants to hear of.
-    pub events: Vec<JobState>,
+    url: Url,
+    secret: SecretString,
+    events: Vec<JobState>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Webhook")
+            .field("host", &self.host())
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The shortest secret, in characters.
@@ -31,9 +40,12 @@ impl Webhook {
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
             .filter(|url| url.username().is_empty() && url.password().is_none())
             .ok_or("url: an http or https address without user and password is expected")?;
-        let secret = Token::parse(secret)
-            .filter(|secret| secret.expose().len() >= SHORTEST_SECRET)
-            .ok_or_else(|| format!("secret: at least {SHORTEST_SECRET} characters are expected"))?;
+        let secret = secret.trim();
+        if secret.len() < SHORTEST_SECRET {
+            return Err(format!(
+                "secret: at least {SHORTEST_SECRET} characters are expected"
+            ));
+        }
         let ends = JobState::ALL
             .iter()
             .copied()
@@ -54,20 +66,35 @@ impl Webhook {
                 .collect::<Result<_, _>>()?
         };
         Ok(Self {
-            url: SafeUrl::new(address),
-            secret,
+            url: address,
+            secret: SecretString::from(secret),
             events,
         })
     }
 
+    /// Where it is told; for the request alone.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What its messages are signed with.
+    pub fn secret(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    /// The ends that it wants to hear of.
+    pub fn events(&self) -> &[JobState] {
+        &self.events
+    }
+
     /// The hash of the address.
     pub fn id(&self) -> String {
-        SecretHash::of(self.url.expose().as_str().as_bytes()).to_hex()
+        SecretHash::of(self.url.as_str().as_bytes()).to_hex()
     }
 
     /// Where it is told, as logs may say it: without path and query, which are often the credential.
     pub fn host(&self) -> &str {
-        self.url.expose().host_str().unwrap_or_default()
+        self.url.host_str().unwrap_or_default()
     }
 }
 
@@ -88,7 +115,7 @@ mod tests {
             &["job.failed".into(), "completed".into()],
         );
         assert_eq!(
-            some.unwrap().events,
+            some.unwrap().events(),
             [JobState::Failed, JobState::Completed]
         );
         for (url, secret, events) in [

@@ -63,9 +63,9 @@ impl Postman {
 
     /// Tells once.
     pub(crate) async fn tell(&self, hook: &Webhook, message: Message<'_>) -> Result<(), NotTold> {
-        let url = hook.url.expose();
+        let url = hook.url();
         self.guard.check(url)?;
-        let signature = sign(hook.secret.expose(), message.seconds, message.body);
+        let signature = sign(hook.secret(), message.seconds, message.body);
         let sending = self
             .client
             .post(url.clone())

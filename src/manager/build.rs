@@ -6,6 +6,7 @@ use super::{ManagerError, ManagerOptions};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, TemplateProblem};
 use crate::clock::Clock;
+use crate::domain::WaitReason;
 use crate::hub::{Hub, HubOptions, TokenSource};
 use crate::metrics::Metrics;
 use crate::queue::{Engines, QueueOptions, RetryPolicy};
@@ -19,6 +20,7 @@ pub(super) async fn engines(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Engines, Vec<TemplateProblem>), ManagerError> {
     let metrics = Arc::new(Metrics::default());
+    metrics.begin(WaitReason::ALL.iter().map(|reason| reason.as_str()));
     let hub = Hub::new(HubOptions {
         endpoint: options.endpoint.clone(),
         tokens: TokenSource {

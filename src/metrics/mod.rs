@@ -276,6 +276,21 @@ impl Metrics {
         self.retries.get_or_create(&labels).inc();
     }
 
+    /// Makes the series of these reasons, and those of the outcomes, at 0: an increase from nothing is none to Prometheus.
+    pub(crate) fn begin(&self, reasons: impl Iterator<Item = &'static str>) {
+        for reason in reasons {
+            let labels = vec![("reason", reason.to_owned())];
+            drop(self.retries.get_or_create(&labels));
+        }
+        for outcome in ["completed", "failed", "cancelled"] {
+            let labels = vec![
+                ("outcome", outcome.to_owned()),
+                ("source", "hub".to_owned()),
+            ];
+            drop(self.finished.get_or_create(&labels));
+        }
+    }
+
     /// A job ended because of wrong content.
     pub(crate) fn verification_failed(&self) {
         self.verify_failures.inc();

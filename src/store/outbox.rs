@@ -41,7 +41,7 @@ impl Store {
         ))
         .await?;
         for (hook, id) in hooks.iter().zip(&ids) {
-            let wants = |state| hook.events.contains(&state);
+            let wants = |state| hook.events().contains(&state);
             let (completed, failed, cancelled) = (
                 wants(JobState::Completed),
                 wants(JobState::Failed),
