@@ -103,22 +103,15 @@ impl Resolver<'_> {
             }
             hooks.push(hook);
         }
-        let hosts: Vec<&str> = hooks.iter().map(Webhook::host).collect();
-        let (shown, origin) = match self.file.webhooks().first() {
-            None => ("none".to_owned(), Origin::Default),
-            Some(first) => (
-                hosts.join(", "),
-                Origin::File {
-                    path,
-                    line: first.line,
-                },
-            ),
-        };
-        self.settings.push(super::Setting {
-            name: TABLE,
-            value: shown,
-            origin,
-        });
+        if let Some(first) = self.file.webhooks().first() {
+            let hosts: Vec<&str> = hooks.iter().map(Webhook::host).collect();
+            let line = first.line;
+            self.settings.push(super::Setting {
+                name: TABLE,
+                value: hosts.join(", "),
+                origin: Origin::File { path, line },
+            });
+        }
         Ok(hooks)
     }
 

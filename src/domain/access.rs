@@ -63,7 +63,7 @@ impl FromStr for TokenName {
 }
 
 /// The sha256 of a secret that somebody shows: all that is ever kept of it.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {

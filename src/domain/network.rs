@@ -79,16 +79,20 @@ pub fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let special = matches!(
-        (a, b, c),
-        // This network, loopback, private, shared, link-local.
-        (0 | 10 | 127, _, _) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) | (169, 254, _)
-        // Protocol assignments, documentation, 6to4 relays, AMT, benchmarks.
-        | (192, 0, 0 | 2) | (192, 88, 99) | (192, 52, 193) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113)
-        // Multicast, reserved, broadcast.
-        | (224..=255, _, _)
+    // This network, loopback, private, shared, link-local.
+    let near = matches!(
+        (a, b),
+        (0 | 10 | 127, _) | (172, 16..=31) | (192, 168) | (100, 64..=127) | (169, 254)
     );
-    !special
+    // Protocol assignments, documentation, 6to4 relays, AMT, benchmarks.
+    let special = matches!((a, b), (198, 18 | 19))
+        || matches!(
+            (a, b, c),
+            (192, 0, 0 | 2) | (192, 88, 99) | (192, 52, 193) | (198, 51, 100) | (203, 0, 113)
+        );
+    // Multicast, reserved, broadcast.
+    let many = a >= 224;
+    !(near || special || many)
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {

@@ -3,7 +3,7 @@
 //! A window speaks of the clock on the wall. Whether it is open is decided anew each time from that clock, never from a
 //! moment that was computed before, so a change to or from summer time needs no case of its own.
 
-use std::str::FromStr;
+use std::str::FromStr as _;
 
 use chrono::{
     DateTime, Datelike as _, Days, NaiveDateTime, NaiveTime, TimeZone as _, Timelike as _, Utc,
@@ -327,7 +327,7 @@ mod tests {
             _ => rate
                 .parse()
                 .map(Allowed::Rate)
-                .map_err(|_| "no rate".to_owned()),
+                .map_err(|error: std::num::ParseIntError| error.to_string()),
         })
     }
 
@@ -351,6 +351,7 @@ mod tests {
         Some((open.allowed, until.unwrap_or_default()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with an option")]
     fn rate(rate: u64, until: &str) -> Option<(Allowed, String)> {
         Some((Allowed::Rate(rate), until.to_owned()))
     }

@@ -7,7 +7,7 @@ use crate::metrics::{Census, Metrics};
 use crate::queue::Role;
 
 impl UnifiedModelDownloadManager {
-    /// All metrics as text (OpenMetrics).
+    /// All metrics as text (`OpenMetrics`).
     pub(crate) async fn metrics_text(&self) -> Result<String> {
         let context = &self.context;
         let counts = context.store.counts().await?;

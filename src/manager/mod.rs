@@ -124,7 +124,10 @@ impl UnifiedModelDownloadManager {
         };
         let beside = async {
             if only.is_none() {
-                tokio::join!(self.promote_all(&stop), self.tell_webhooks(&stop));
+                tokio::join!(
+                    Box::pin(self.promote_all(&stop)),
+                    Box::pin(self.tell_webhooks(&stop)),
+                );
             }
             std::future::pending::<()>().await;
         };

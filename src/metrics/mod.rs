@@ -301,7 +301,7 @@ impl Metrics {
         self.lease_acquisitions.inc();
     }
 
-    /// Everything as text (OpenMetrics).
+    /// Everything as text (`OpenMetrics`).
     pub(crate) fn text(&self, census: &Census) -> String {
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for (state, jobs) in &census.jobs {

@@ -69,9 +69,8 @@ fn receiver(answers: &'static [&'static str]) -> (String, Receiver<Told>) {
 fn configure(sandbox: &Sandbox, url: &str, more: &str) {
     let path = sandbox.path("home/.config/modelhaul/config.toml");
     let mut text = fs::read_to_string(&path).unwrap_or_default();
-    text.push_str(&format!(
-        "{more}\n[[webhook]]\nurl = '{url}'\nsecret = '{SECRET}'\n"
-    ));
+    let hook = format!("{more}\n[[webhook]]\nurl = '{url}'\nsecret = '{SECRET}'\n");
+    text.push_str(&hook);
     fs::write(path, text).unwrap();
 }
 
@@ -218,4 +217,62 @@ fn a_webhook_that_cannot_be_understood_is_refused_with_its_line_and_without_its_
         !ran.stderr.contains("canary") && !ran.stderr.contains(SECRET),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_kill_between_telling_and_forgetting_tells_twice_under_one_number() {
+    let hub = hub();
+    let mut sandbox = sandbox(&hub);
+    let (url, came) = receiver(&["204 Fine"]);
+    configure(&sandbox, &url, LOCAL);
+    sandbox.set_env("MODELHAUL_FAILPOINTS", "webhook-told=kill");
+    let mut service = sandbox.serve();
+    service.register(&wd());
+    service.start("wd");
+    assert!(!service.wait_exit(LONG).success());
+    sandbox.set_env("MODELHAUL_FAILPOINTS", "");
+    let service = sandbox.serve();
+    let number = |told: Told| told.header("x-modelhaul-delivery").to_owned();
+    let first = number(came.recv_timeout(LONG).unwrap());
+    assert_eq!(first, number(came.recv_timeout(LONG).unwrap()));
+    service.wait_completed("wd");
+    service.stop();
+}
+
+#[test]
+fn a_message_is_given_up_at_last_and_kept_for_people() {
+    let hub = hub();
+    let sandbox = sandbox(&hub);
+    let (url, came) = receiver(&["503 Busy"]);
+    configure(&sandbox, &url, LOCAL);
+    let service = sandbox.serve();
+    service.register(&wd());
+    service.start("wd");
+    came.recv_timeout(LONG).unwrap();
+    sandbox.db().execute("UPDATE deliveries SET tries = 19");
+    wait_for(LONG, "it is given up", || {
+        (sandbox
+            .db()
+            .value("SELECT count(*) FROM deliveries WHERE dead = 1")
+            == 1)
+            .then_some(())
+    });
+    let rows = sandbox
+        .db()
+        .rows("SELECT state, model, last_error FROM v_deliveries");
+    assert_eq!(
+        rows,
+        [json!({"state": "given up", "model": "wd", "last_error": "the receiver answered 503"})]
+    );
+    // Nobody is configured any more: what was still to be told goes with it.
+    service.stop();
+    fs::write(
+        sandbox.path("home/.config/modelhaul/config.toml"),
+        "backoff = '50ms'\n",
+    )
+    .unwrap();
+    let _service = sandbox.serve();
+    wait_for(LONG, "it is forgotten", || {
+        (sandbox.db().value("SELECT count(*) FROM deliveries") == 0).then_some(())
+    });
 }

@@ -11,9 +11,9 @@ use crate::world::{JTP2, WDV3, hub, sandbox};
 fn always(sandbox: &Sandbox, rate: &str) {
     let path = sandbox.path("home/.config/modelhaul/config.toml");
     let mut text = fs::read_to_string(&path).unwrap();
-    text.push_str(&format!(
-        "time_zone = 'Europe/Berlin'\nbandwidth_windows = ['Mon-Sun 00:00-24:00 -> {rate}']\n"
-    ));
+    let windows = format!("['Mon-Sun 00:00-24:00 -> {rate}']");
+    let lines = format!("time_zone = 'Europe/Berlin'\nbandwidth_windows = {windows}\n");
+    text.push_str(&lines);
     fs::write(path, text).unwrap();
 }
 
