@@ -162,7 +162,8 @@ export async function walk(context, { bin, folder, shots }) {
   await page.locator('#token').fill(viewer);
   await press('Sign in');
   await page.getByText('Read-only', { exact: true }).waitFor();
-  await row('aurora/vision-large').waitFor();
+  await look(page, shots, 'queue-viewer');
+  await row('aurora/vision-large').first().waitFor();
   assert.equal(await page.getByRole('button', { name: /^(Pause|Resume|Cancel|Retry|Clear|To top)/ }).count(), 0, 'a viewer changes nothing');
   assert.equal(await page.getByLabel('Add a model').count(), 0);
   const cookies = (await context.cookies()).filter((cookie) => cookie.name === 'modelhaul_session');
