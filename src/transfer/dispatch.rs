@@ -14,6 +14,11 @@ use super::schedule::{Ticket, piece_size};
 use super::stream::{Ended, Fault, fetch};
 use crate::domain::{Failure, FailureCode};
 
+/// New bytes below which a try that failed brought only a crumb.
+const CRUMB: u64 = 16 << 10;
+/// Crumbs in a row that a file may come in: beyond them the run ends, and others have their turn.
+const CRUMBS_MAX: u32 = 64;
+
 impl Run {
     /// Gives work to every connection that may run.
     pub(super) fn dispatch(&mut self) {
@@ -134,6 +139,7 @@ impl Run {
         }
         match ended.result {
             Ok(()) => {
+                slot.crumbs = 0;
                 if small || ended.piece.waited_most(now) {
                     self.ramp.waited(now);
                 }
@@ -159,6 +165,11 @@ impl Run {
                     }
                 }
                 SourceErrorKind::Transient => {
+                    let crumb = (1..CRUMB).contains(&ended.gained);
+                    slot.crumbs = if crumb { slot.crumbs + 1 } else { 0 };
+                    if slot.crumbs > CRUMBS_MAX {
+                        return Err(TransferError::Failed(error.failure));
+                    }
                     let failures = if ended.gained > 0 {
                         1
                     } else {
