@@ -42,7 +42,12 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         shutdown.stop();
         worked
     };
-    let both = Box::pin(async { tokio::join!(serving, working) });
+    let both = Box::pin(async {
+        let both = tokio::join!(serving, working);
+        // Folds the WAL into the database, so that a copy of the one file is all of it.
+        manager.close().await;
+        both
+    });
     if let Some((served, worked)) = shutdown.bounded(both).await {
         worked?;
         served?;
