@@ -88,9 +88,69 @@ impl fmt::Debug for SafeUrl {
     }
 }
 
+/// Text of others without what may be a credential in it: the query and the user of each address, and hub tokens.
+pub(crate) fn masked(text: &str) -> String {
+    let edge = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',' | ';');
+    let mut safe = String::with_capacity(text.len());
+    for piece in text.split_inclusive(edge) {
+        let end = piece.chars().next_back().filter(|c| edge(*c));
+        let word = end.map_or(piece, |end| &piece[..piece.len() - end.len_utf8()]);
+        let (word, query) = match word.split_once('?') {
+            Some((before, query)) if query.contains('=') => (before, "?***"),
+            _ => (word, ""),
+        };
+        match word.split_once("//") {
+            Some((scheme, rest)) if rest.split('/').next().unwrap_or_default().contains('@') => {
+                let host = rest.split_once('@').map_or(rest, |(_, host)| host);
+                safe.extend([scheme, "//***@", without_token(host), query]);
+            }
+            _ => safe.extend([without_token(word), query]),
+        }
+        safe.extend(end);
+    }
+    safe
+}
+
+/// The word up to the first hub token in it.
+fn without_token(word: &str) -> &str {
+    const SHORTEST: usize = 16;
+    let is_token = |at: &usize| {
+        let secret = word[at + "hf_".len()..].bytes();
+        secret.take_while(u8::is_ascii_alphanumeric).count() >= SHORTEST
+    };
+    let found = word.match_indices("hf_").map(|(at, _)| at).find(is_token);
+    found.map_or(word, |at| &word[..at])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_others_loses_its_credentials_and_nothing_else() {
+        for (given, shown) in [
+            (
+                "bytes http://h:9/x?X-Amz-Signature=s&K=hf_0123456789abcdef0123",
+                "bytes http://h:9/x?***",
+            ),
+            (
+                "<http://h/?a=b>; rel=\"next\"",
+                "<http://h/?***>; rel=\"next\"",
+            ),
+            (
+                "see ftp://me:pw@h/x, or //me@h",
+                "see ftp://***@h/x, or //***@h",
+            ),
+            ("token hf_0123456789abcdef0123 is bad", "token  is bad"),
+            (
+                "what? a hf_transfer a@b \"etag\" bytes 0-1/2",
+                "what? a hf_transfer a@b \"etag\" bytes 0-1/2",
+            ),
+            ("é?=ü", "é?***"),
+        ] {
+            assert_eq!(masked(given), shown);
+        }
+    }
 
     #[test]
     fn a_token_never_prints_itself() {

@@ -22,6 +22,7 @@ const fn shape(code: FailureCode) -> (u16, &'static str) {
         F::Timeout => (504, "The hub took too long"),
         F::RateLimited => (503, "The hub asks for fewer requests"),
         F::ServerError => (502, "The hub reports an error of its own"),
+        F::NotSupported => (502, "The hub cannot do what is needed"),
         F::HubUnreachable => (503, "The hub cannot be reached"),
         F::NotAHub => (502, "What answers is no hub"),
         F::RepoNotFound => (404, "The repository does not exist"),

@@ -16,9 +16,9 @@ use super::App;
 use super::guard::{self, Guard, Policy};
 use super::openapi::Described;
 use super::routes::{
-    cache, cancel, clear, dashboard, docs, events, health, job, job_attempts, job_events,
-    job_files, jobs, model, models, openapi, pause, plan, queue, ready, resume, retry, start,
-    status, templates, throughput, verify, wait,
+    cache, cancel, clear, config, dashboard, docs, events, health, job, job_attempts, job_events,
+    job_files, jobs, metrics, model, models, openapi, pause, plan, queue, ready, resume, retry,
+    session, start, status, templates, throughput, verify, wait,
 };
 
 /// How long a handler may take.
@@ -103,6 +103,7 @@ table! {
 
     GET Read "/api/v1/jobs" => jobs::list;
     GET Read "/api/v1/jobs/{job_id}" => job::show;
+    PATCH Write "/api/v1/jobs/{job_id}" => job::place;
     GET Read "/api/v1/jobs/{job_id}/files" => job_files::list;
     GET Read "/api/v1/jobs/{job_id}/events" => job_events::show;
     GET Read "/api/v1/jobs/{job_id}/attempts" => job_attempts::list;
@@ -112,11 +113,16 @@ table! {
 
     GET Read "/api/v1/events" => events::stream;
     GET Read "/api/v1/throughput" => throughput::show;
+    GET Read "/api/v1/config" => config::show;
 
     GET Read "/api/v1/cache" => cache::show;
     POST Admin "/api/v1/cache/verify" => cache::verify;
     DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
+
+    POST SignIn "/api/v1/session" => session::open;
+    GET Open "/api/v1/session" => session::show;
+    DELETE SignIn "/api/v1/session" => session::close;
 
     GET Open "/" => dashboard::page, apart;
     GET Open "/jobs/{job_id}" => dashboard::page, apart;
@@ -131,6 +137,7 @@ table! {
 
     GET Open "/healthz" => health::handle;
     GET Open "/readyz" => ready::handle;
+    GET Read "/metrics" => metrics::handle, apart;
 }
 
 /// The router over the whole table, each route behind its policy and its patience.

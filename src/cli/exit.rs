@@ -76,6 +76,7 @@ impl From<FailureCode> for Exit {
             | FailureCode::Timeout
             | FailureCode::RateLimited
             | FailureCode::ServerError
+            | FailureCode::NotSupported
             | FailureCode::HubUnreachable
             | FailureCode::NotAHub
             | FailureCode::BadMetadata
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn every_failure_code_has_its_exit_code() {
         let expected: BTreeMap<&str, u8> = [
-            (6, "network timeout rate_limited server_error hub_unreachable not_a_hub bad_metadata bad_response offline"),
+            (6, "network timeout rate_limited server_error not_supported hub_unreachable not_a_hub bad_metadata bad_response offline"),
             (3, "repo_not_found revision_not_found file_not_found template_unknown template_unsatisfied"),
             (24, "gated token_missing token_invalid forbidden repo_disabled"),
             (78, "downloads_disabled"),

@@ -20,6 +20,8 @@ words! {
         RateLimited = "rate_limited",
         /// 5xx.
         ServerError = "server_error",
+        /// The server cannot do at all what was asked of it: 501 or 505.
+        NotSupported = "not_supported",
         /// The hub's address does not answer at all.
         HubUnreachable = "hub_unreachable",
         /// What answers is no hub, for example a captive portal.
@@ -107,6 +109,7 @@ impl FailureCode {
             Self::HandlerMissing => Disposition::Wait(WaitReason::HandlerMissing),
             Self::DownloadsDisabled => Disposition::Wait(WaitReason::DownloadsDisabled),
             Self::Storage
+            | Self::NotSupported
             | Self::RepoNotFound
             | Self::RevisionNotFound
             | Self::FileNotFound
@@ -139,7 +142,7 @@ impl FailureCode {
             | Self::HubUnreachable => {
                 "start it again when network and hub are well; what has come is kept"
             }
-            Self::BadResponse | Self::NotAHub => {
+            Self::BadResponse | Self::NotAHub | Self::NotSupported => {
                 "check proxies and mirrors between this machine and the hub, then start it again"
             }
             Self::Storage => "check the cache's disk and its rights, then start it again",

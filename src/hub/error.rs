@@ -159,6 +159,9 @@ impl HubError {
             Self::Forbidden { .. } => FailureCode::Forbidden,
             Self::Disabled { .. } => FailureCode::RepoDisabled,
             Self::RateLimited { .. } => FailureCode::RateLimited,
+            Self::Server {
+                status: 501 | 505, ..
+            } => FailureCode::NotSupported,
             Self::Server { .. } => FailureCode::ServerError,
             Self::Status { .. } | Self::Redirect { .. } | Self::Encoded { .. } => {
                 FailureCode::BadResponse

@@ -103,6 +103,9 @@ impl FetchError {
             }
             | Self::Stall { .. } => FailureCode::Timeout,
             Self::Status {
+                status: 501 | 505, ..
+            } => FailureCode::NotSupported,
+            Self::Status {
                 status: 500..=599, ..
             } => FailureCode::ServerError,
             Self::RateLimited { .. } => FailureCode::RateLimited,

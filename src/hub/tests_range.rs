@@ -354,6 +354,8 @@ async fn ranges_of_two_versions_are_not_mixed() {
 async fn statuses_of_the_place_keep_their_meaning() {
     for (status, code) in [
         (500, FailureCode::ServerError),
+        (501, FailureCode::NotSupported),
+        (505, FailureCode::NotSupported),
         (503, FailureCode::ServerError),
         (408, FailureCode::Timeout),
         (451, FailureCode::BadResponse),

@@ -97,6 +97,8 @@ async fn without_a_code_the_status_is_read_against_the_question() {
         (File, true, 400, Code::BadResponse),
         (Revision, true, 408, Code::ServerError),
         (Revision, true, 500, Code::ServerError),
+        (Revision, true, 501, Code::NotSupported),
+        (Tree, true, 505, Code::NotSupported),
         (Tree, true, 502, Code::ServerError),
         (File, true, 503, Code::ServerError),
         (Revision, true, 504, Code::ServerError),

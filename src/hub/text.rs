@@ -2,11 +2,15 @@
 
 use std::error::Error;
 
+use crate::redact::masked;
+
 const LIMIT: usize = 200;
 
-/// Escapes control characters and cuts to 200 characters.
+/// Masks credentials, escapes control characters and cuts to 200 characters.
 pub(crate) fn printable(text: &str) -> String {
-    text.trim()
+    // Cut twice: what is never shown need not be masked, and a token at the end of what is shown must be.
+    let text: String = text.trim().chars().take(2 * LIMIT).collect();
+    masked(&text)
         .chars()
         .take(LIMIT)
         .flat_map(|c| {

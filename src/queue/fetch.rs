@@ -233,11 +233,16 @@ async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Resu
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Failure::new(
-            FailureCode::Internal,
-            format!("a file system task broke: {error}"),
-        )
-        .with_remedy(Failure::REPORT)
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| broken(&error))
+}
+
+/// A blocking task that panicked: a defect.
+pub(super) fn broken(error: &tokio::task::JoinError) -> Failure {
+    Failure::new(
+        FailureCode::Internal,
+        format!("a file system task broke: {error}"),
+    )
+    .with_remedy(Failure::REPORT)
 }

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::SecondsFormat;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio_util::task::TaskTracker;
 
-use super::fetch::blocking;
+use super::fetch::{blocking, broken};
 use super::notes::Notes;
 use super::reporter;
 use super::run::{Run, Stop, store_failure};
@@ -60,7 +61,9 @@ impl KeptFile {
 pub(crate) struct FileKeeper {
     run: Arc<Run>,
     repo_id: RepoId,
-    files: Vec<KeptFile>,
+    files: Vec<Arc<KeptFile>>,
+    /// Openings under way: the engine may drop one of them, which goes on and makes its part all the same.
+    finding: TaskTracker,
     notes: Arc<Notes>,
     /// Whether the folders above the blobs are durable.
     rooted: Arc<AtomicBool>,
@@ -89,7 +92,8 @@ impl FileKeeper {
         Self {
             run,
             repo_id,
-            files,
+            files: files.into_iter().map(Arc::new).collect(),
+            finding: TaskTracker::new(),
             notes: Arc::new(notes),
             rooted: Arc::default(),
             locked: Mutex::new(None),
@@ -127,10 +131,27 @@ impl FileKeeper {
         );
         let reuse = self.run.clean || row.part_token == Some(self.run.claim.lease_token);
         let must_lock = self.run.clean;
-        let notes = Arc::clone(&self.notes);
-        let found = blocking(move || find(&cache, &repo, &row, &notes, reuse, must_lock))
-            .await?
-            .map_err(|error| error.failure())?;
+        let (notes, owner) = (Arc::clone(&self.notes), Arc::clone(kept));
+        // The part is noted where it is made: whoever asked for it may be gone by then.
+        let found = self.finding.spawn_blocking(move || {
+            let mut found = find(&cache, &repo, &row, &notes, reuse, must_lock)?;
+            if let Found::Part {
+                lock,
+                part,
+                durable,
+                ..
+            } = &mut found
+            {
+                *owner.slot() = Some(OpenPart {
+                    part: part.clone(),
+                    durable: *durable,
+                    _lock: lock.take(),
+                });
+            }
+            Ok(found)
+        });
+        let found: Result<Found, CacheError> = found.await.map_err(|error| broken(&error))?;
+        let found = found.map_err(|error| error.failure())?;
         if !matches!(found, Found::Locked) {
             self.run.context.sightings.gone(&self.lock_path(index));
         }
@@ -154,19 +175,12 @@ impl FileKeeper {
                 Ok(Opening::Present)
             }
             Found::Part {
-                lock,
-                part,
                 file,
                 known,
                 unsynced,
                 replaces,
-                durable,
+                ..
             } => {
-                *kept.slot() = Some(OpenPart {
-                    part,
-                    durable,
-                    _lock: lock,
-                });
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
                     self.save(vec![(index, known.clone())]).await?;
@@ -287,6 +301,8 @@ impl FileKeeper {
     /// Removes the parts of this run that no row can go on with: nothing of them was saved, and the next attempt
     /// would begin another one beside them. Asked when the engine has ended; the blobs' locks are still held.
     pub(super) async fn drop_useless(&self) -> Result<(), Failure> {
+        self.finding.close();
+        self.finding.wait().await;
         let opened: Vec<PartName> = self
             .files
             .iter()

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, RangeBody, RangeReader};
+use crate::hub::{FetchError, HubError, RangeBody, RangeReader};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
 /// One file of a hub repository.
@@ -64,6 +64,10 @@ fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
     let kind = match error {
         FetchError::RangeIgnored { .. } => SourceErrorKind::RangeIgnored,
         FetchError::Changed { .. } => SourceErrorKind::Changed,
+        // The next attempt asks again; within this one the same links would be walked for each range.
+        FetchError::Redirect { .. } | FetchError::Hub(HubError::Redirect { .. }) => {
+            SourceErrorKind::Permanent
+        }
         _ if failure.code.is_retryable() => SourceErrorKind::Transient,
         _ => SourceErrorKind::Permanent,
     };

@@ -14,6 +14,11 @@ use super::schedule::{Ticket, piece_size};
 use super::stream::{Ended, Fault, fetch};
 use crate::domain::{Failure, FailureCode};
 
+/// New bytes below which a try that failed brought only a crumb.
+const CRUMB: u64 = 16 << 10;
+/// Crumbs in a row that a file may come in: beyond them the run ends, and others have their turn.
+const CRUMBS_MAX: u32 = 64;
+
 impl Run {
     /// Gives work to every connection that may run.
     pub(super) fn dispatch(&mut self) {
@@ -86,7 +91,7 @@ impl Run {
             let pieces = self.slots[*index].streams.iter();
             pieces.map(move |piece| (*index, Arc::clone(piece)))
         });
-        let mut running: Vec<_> = running.collect();
+        let running: Vec<_> = running.collect();
         for (index, piece) in &running {
             // Each take-over counts as a failure and the next one comes later: a dead server must not be asked
             // for ever, and a slow one must get the time to answer.
@@ -100,10 +105,10 @@ impl Run {
         }
         let left = |piece: &Arc<Piece>| piece.seconds_left(now).unwrap_or(0.0);
         let wait = self.pace.wait();
-        running.sort_by(|(_, a), (_, b)| left(b).total_cmp(&left(a)));
-        running.into_iter().find_map(|(index, piece)| {
+        let running = longest_first(running, |(_, piece)| left(piece));
+        running.into_iter().find_map(|(left, (index, piece))| {
             // A rest that is nearly in is not worth a request.
-            let worth = left(&piece) > 0.05_f64.max(2.5 * wait);
+            let worth = left > 0.05_f64.max(2.5 * wait);
             let range = worth
                 .then(|| piece.split(self.options.steal_min, wait))
                 .flatten()?;
@@ -134,6 +139,7 @@ impl Run {
         }
         match ended.result {
             Ok(()) => {
+                slot.crumbs = 0;
                 if small || ended.piece.waited_most(now) {
                     self.ramp.waited(now);
                 }
@@ -159,6 +165,11 @@ impl Run {
                     }
                 }
                 SourceErrorKind::Transient => {
+                    let crumb = (1..CRUMB).contains(&ended.gained);
+                    slot.crumbs = if crumb { slot.crumbs + 1 } else { 0 };
+                    if slot.crumbs > CRUMBS_MAX {
+                        return Err(TransferError::Failed(error.failure));
+                    }
                     let failures = if ended.gained > 0 {
                         1
                     } else {
@@ -192,5 +203,43 @@ impl Run {
             self.hold_until = self.hold_until.max(Some(now + pause));
         }
         Ok(pause)
+    }
+}
+
+/// Sorts by seconds left, most first. Each one is asked once: streams move on meanwhile, and a sort whose answers
+/// change between two comparisons panics.
+fn longest_first<T>(items: Vec<T>, seconds: impl Fn(&T) -> f64) -> Vec<(f64, T)> {
+    let mut sorted: Vec<_> = items
+        .into_iter()
+        .map(|item| (seconds(&item), item))
+        .collect();
+    sorted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_moves_on_while_it_is_sorted_does_no_harm() {
+        let asked = Cell::new(0_u32);
+        for _ in 0..100 {
+            // Never the same answer twice, and in no order.
+            let moving = |_: &u32| {
+                asked.set(
+                    asked
+                        .get()
+                        .wrapping_mul(1_664_525)
+                        .wrapping_add(1_013_904_223),
+                );
+                f64::from(asked.get())
+            };
+            let sorted = longest_first((0..200).collect(), moving);
+            assert_eq!(sorted.len(), 200);
+            assert!(sorted.is_sorted_by(|(a, _), (b, _)| a >= b));
+        }
     }
 }

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::pace::{Shown, whole};
 
+/// A write that takes longer shows a slow disk; a shorter one is the usual work.
+const HELD_UP: Duration = Duration::from_millis(100);
+
 /// A range on its way.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -34,6 +37,8 @@ struct State {
     judged: bool,
     /// Since when the stream waits for the network; none while it waits for disk or limit.
     listening: Option<Instant>,
+    /// Since when it waits for disk or limit; none while it waits for the network.
+    writing: Option<Instant>,
 }
 
 impl Piece {
@@ -56,6 +61,7 @@ impl Piece {
                 first_byte: None,
                 judged: false,
                 listening: Some(Instant::now()),
+                writing: None,
             }),
         }
     }
@@ -74,7 +80,7 @@ impl Piece {
     pub(super) fn claim(&self, bytes: u64) -> (u64, u64) {
         let mut state = self.lock();
         state.first_byte.get_or_insert_with(Instant::now);
-        state.listening = None;
+        state.wait_for_disk();
         let at = state.at;
         let count = bytes.min(state.end - at);
         state.at += count;
@@ -83,12 +89,14 @@ impl Piece {
 
     /// The stream waits for the network from now on.
     pub(super) fn listen(&self, now: Instant) {
-        self.lock().listening = Some(now);
+        let mut state = self.lock();
+        state.listening = Some(now);
+        state.writing = None;
     }
 
     /// The stream waits for the disk from now on, which is no silence of the network.
     pub(super) fn writes(&self) {
-        self.lock().listening = None;
+        self.lock().wait_for_disk();
     }
 
     /// Whether a byte has come.
@@ -150,7 +158,7 @@ impl Piece {
     pub(super) fn split(&self, least: u64, wait: f64) -> Option<Range<u64>> {
         let mut state = self.lock();
         let rest = state.end - state.at;
-        if self.whole || rest < least.max(2) {
+        if self.whole || rest < least.max(2) || state.is_held_up() {
             return None;
         }
         let speed = state.first_byte.map_or(0.0, |first| {
@@ -184,6 +192,19 @@ impl Piece {
     }
 }
 
+impl State {
+    fn wait_for_disk(&mut self) {
+        self.listening = None;
+        self.writing.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether the disk or the limit is what makes the stream slow. Another connection would not be faster, and what
+    /// waits in this one's buffers would be fetched twice.
+    fn is_held_up(&self) -> bool {
+        self.writing.is_some_and(|since| since.elapsed() >= HELD_UP)
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn as_f64(bytes: u64) -> f64 {
     bytes as f64
@@ -207,10 +228,21 @@ mod tests {
     async fn what_comes_before_the_first_byte_of_the_other_stream_is_not_given_away() {
         let piece = Piece::new(0..1000, 0, false, &CancellationToken::new());
         piece.claim(0);
+        piece.listen(Instant::now());
         tokio::time::advance(Duration::from_secs(1)).await;
         piece.claim(200);
         assert_eq!(piece.split(2, 2.0), Some(800..1000));
         assert_eq!(piece.split(2, 60.0), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_the_disk_keeps_its_bytes() {
+        let piece = Piece::new(0..1000, 0, false, &CancellationToken::new());
+        piece.claim(10);
+        tokio::time::advance(HELD_UP).await;
+        assert_eq!(piece.split(2, 0.0), None);
+        piece.listen(Instant::now());
+        assert_eq!(piece.split(2, 0.0), Some(505..1000));
     }
 
     #[tokio::test]

@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) hash: Option<String>,
     /// Its content was thrown away once already.
     pub(super) again: bool,
+    /// Failed tries in a row that brought a few bytes each.
+    pub(super) crumbs: u32,
     /// When its lock was first found taken.
     pub(super) locked_since: Option<Instant>,
 }
@@ -52,6 +54,7 @@ impl Slot {
             streams: Vec::new(),
             hash: None,
             again: false,
+            crumbs: 0,
             locked_since: None,
         }
     }

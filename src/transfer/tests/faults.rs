@@ -32,6 +32,15 @@ async fn a_server_that_gives_one_byte_at_a_time_still_makes_progress() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_never_gives_more_than_crumbs_does_not_hold_the_run_for_ever() {
+    let stage = Stage::one(10_000, |_, _| Act::Cut(1));
+    let failure = stage.fail().await;
+    assert_eq!(failure.code, FailureCode::Network);
+    let written = stage.progress.snapshot().written;
+    assert!((40..100).contains(&written), "{written} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_without_a_byte_are_counted_and_end_the_run() {
     let stage = Stage::one(10_000, |_, _| Act::Break(0));
     let failure = stage.fail().await;

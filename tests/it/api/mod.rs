@@ -4,8 +4,10 @@ mod client;
 mod document;
 mod downloads;
 mod jobs;
+mod metrics;
 mod refusals;
 mod registration;
+mod roles;
 
 use std::fs;
 

@@ -156,7 +156,6 @@ fn c64_syncs_of_the_database_fail() {
 }
 
 #[test]
-#[ignore = "leaves a part without a row now and then, not yet mended"]
 fn c65_renames_links_and_folders_fail() {
     const DONE: &str = "the first rename, link or mkdir fails with EIO, EACCES, EXDEV or ENOENT";
     let case = Case::open("65", DONE);

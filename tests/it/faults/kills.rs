@@ -286,7 +286,6 @@ fn c57_an_orderly_stop_and_an_impatient_one() {
 }
 
 #[test]
-#[ignore = "waits in vain now and then on a crowded machine, not yet understood"]
 fn c58_finished_files_are_kept_over_restarts() {
     let case = Case::open(
         "58",
@@ -310,6 +309,8 @@ fn c58_finished_files_are_kept_over_restarts() {
     begin(&service, ID);
     let done = "SELECT count(*) FROM files WHERE state = 'done'";
     wait_for(LONG, "29 files are in", || {
+        let status = service.status(ID);
+        assert_ne!(status["state"], "failed", "{status:#}");
         holds(sandbox.db().value(done) == 29)
     });
     service.kill9();

@@ -26,6 +26,10 @@ fn a_stop_keeps_what_was_received_and_gives_the_lease_back() {
     let status = service.wait_exit(SHORT);
     assert!(asked.elapsed() < LIMIT, "{:?}", asked.elapsed());
     assert!(status.success(), "{status}\n{}", service.logs());
+    for end in ["-wal", "-shm"] {
+        let left = sandbox.path(&format!("modelhaul.db{end}"));
+        assert!(!left.exists(), "the one file is all of the database: {end}");
+    }
     wait_for(LONG, "the hub notices", || {
         holds(hub.counters().in_flight == 0)
     });
