@@ -204,7 +204,6 @@ impl State {
         self.listening = None;
         self.writing.get_or_insert_with(Instant::now);
     }
-
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
