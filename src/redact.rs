@@ -129,11 +129,23 @@ mod tests {
     #[test]
     fn text_of_others_loses_its_credentials_and_nothing_else() {
         for (given, shown) in [
-            ("bytes http://h:9/x?X-Amz-Signature=s&K=hf_0123456789abcdef0123", "bytes http://h:9/x?***"),
-            ("<http://h/?a=b>; rel=\"next\"", "<http://h/?***>; rel=\"next\""),
-            ("see ftp://me:pw@h/x, or //me@h", "see ftp://***@h/x, or //***@h"),
+            (
+                "bytes http://h:9/x?X-Amz-Signature=s&K=hf_0123456789abcdef0123",
+                "bytes http://h:9/x?***",
+            ),
+            (
+                "<http://h/?a=b>; rel=\"next\"",
+                "<http://h/?***>; rel=\"next\"",
+            ),
+            (
+                "see ftp://me:pw@h/x, or //me@h",
+                "see ftp://***@h/x, or //***@h",
+            ),
             ("token hf_0123456789abcdef0123 is bad", "token  is bad"),
-            ("what? a hf_transfer a@b \"etag\" bytes 0-1/2", "what? a hf_transfer a@b \"etag\" bytes 0-1/2"),
+            (
+                "what? a hf_transfer a@b \"etag\" bytes 0-1/2",
+                "what? a hf_transfer a@b \"etag\" bytes 0-1/2",
+            ),
             ("é?=ü", "é?***"),
         ] {
             assert_eq!(masked(given), shown);

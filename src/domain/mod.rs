@@ -7,6 +7,7 @@ mod cached;
 mod digest;
 mod failure;
 mod job;
+mod limit;
 mod mark;
 mod model;
 mod names;
@@ -28,6 +29,7 @@ pub use cached::{
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
+pub use limit::{LimitOrigin, LimitStatus};
 pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
@@ -42,4 +44,4 @@ pub use status::{
     Timestamps, Waiting,
 };
 pub use webhook::Webhook;
-pub use window::{Allowed, InvalidWindow, LimitOrigin, LimitStatus, Open, Schedule, Window};
+pub use window::{Allowed, InvalidWindow, Open, Schedule, Window};

@@ -229,7 +229,12 @@ mod tests {
         for _ in 0..100 {
             // Never the same answer twice, and in no order.
             let moving = |_: &u32| {
-                asked.set(asked.get().wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+                asked.set(
+                    asked
+                        .get()
+                        .wrapping_mul(1_664_525)
+                        .wrapping_add(1_013_904_223),
+                );
                 f64::from(asked.get())
             };
             let sorted = longest_first((0..200).collect(), moving);
