@@ -16,6 +16,7 @@ pub(crate) mod failpoint;
 
 pub mod clock;
 pub mod domain;
+mod metrics;
 pub mod redact;
 
 pub(crate) mod cache;

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::api::EffectiveSetting;
 use crate::api::{self, AllowedHosts, Doors, Guard, SHORTEST_PUBLIC_TOKEN};
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
@@ -30,6 +31,10 @@ pub struct ServerOptions {
     pub admin_token: Option<Token>,
     /// Host names and addresses for which the service answers, besides loopback and the address itself.
     pub allowed_hosts: Vec<String>,
+    /// Whether `X-Forwarded-Proto` of a proxy in front is believed: cookies are `Secure` behind https.
+    pub trust_proxy: bool,
+    /// The configuration as it may be shown.
+    pub settings: Vec<EffectiveSetting>,
 }
 
 /// Why the service does not listen.
@@ -117,6 +122,8 @@ impl Server {
             listen: address,
             admin_token,
             allowed_hosts,
+            trust_proxy,
+            settings,
         } = options;
         let public = !address.ip().to_canonical().is_loopback();
         if public {
@@ -129,11 +136,12 @@ impl Server {
             cause,
         })?;
         let draining = CancellationToken::new();
-        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone());
+        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone())
+            .behind_proxy(trust_proxy);
         Ok(Self {
             listener,
             local_addr,
-            doors: api::doors(manager, guard),
+            doors: api::doors(manager, guard, settings),
             draining,
             limits: Limits::default(),
         })

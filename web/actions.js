@@ -27,9 +27,12 @@ export async function act(key, work, done) {
   }
 }
 
+/** Nothing was shown: no reason to say that something is wrong. */
+export const MISSING = ['admin_token_required', 'token_required'];
+
 /** Opens the sign-in, and does the refused thing when it has succeeded. */
 export function signIn(error, then) {
-  state.dialog = { kind: 'sign-in', error: error?.code === 'admin_token_required' ? null : error, then, token: '' };
+  state.dialog = { kind: 'sign-in', error: MISSING.includes(error?.code) ? null : error, then, token: '' };
   changed();
 }
 
@@ -82,11 +85,14 @@ export const pauseQueue = (paused) =>
 
 export const setLimit = (bandwidth_limit) =>
   act('limit', async () => {
-    state.queue = { ...state.queue, ...(await patch('/api/v1/queue', { bandwidth_limit })), bandwidth_limit };
+    state.queue = { ...state.queue, ...(await patch('/api/v1/queue', { bandwidth_limit })) };
   }, bandwidth_limit === null ? 'The configured limit applies again.' : 'The limit applies from now on.');
 
 /** Whether this session may change things at all. */
 export const mayWrite = () => state.session.role !== 'viewer' && state.session.role !== 'none';
+
+/** Whether it may do what concerns everybody; who is not signed in is asked to when he tries. */
+export const mayAdmin = () => mayWrite() && !(state.session.signed_in && state.session.role !== 'admin');
 
 /** @param {string} text @param {string} what */
 export async function copy(text, what) {

@@ -1,4 +1,4 @@
-// Who is signed in. A service without sessions still takes an admin token, which this page then keeps in memory.
+// Who is signed in. The service swaps a token for a cookie; this page keeps a token in memory only when it cannot.
 
 import { hasToken, optional, post, remove, useToken } from './api.js';
 import { connect, meet } from './live.js';
@@ -34,4 +34,4 @@ export async function signOut() {
   connect();
 }
 
-export const signedIn = () => hasToken() || (state.session.known && state.session.sign_in_required && state.session.role !== 'none');
+export const signedIn = () => hasToken() || (state.session.known && state.session.signed_in);

@@ -55,6 +55,13 @@ impl<T: Serialize> Answer<T> {
         self.with(header::LINK, &link)
     }
 
+    /// The same answer with a cookie.
+    #[must_use]
+    pub(crate) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.headers.push((header::SET_COOKIE, cookie));
+        self
+    }
+
     /// The same answer with the address of what it is about.
     #[must_use]
     pub(crate) fn at(self, location: &str) -> Self {

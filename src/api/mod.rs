@@ -18,9 +18,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
+use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::manager::UnifiedModelDownloadManager;
+use crate::metrics::Metrics;
 
 pub(crate) use guard::{AllowedHosts, ConnectedTo, Guard, SHORTEST_PUBLIC_TOKEN};
 use problem::{Code, Problem};
@@ -30,30 +32,48 @@ use problem::{Code, Problem};
 struct App {
     manager: UnifiedModelDownloadManager,
     guard: Arc<Guard>,
+    settings: Arc<[EffectiveSetting]>,
+}
+
+/// A setting of the service as it may be shown: secrets are masked.
+#[derive(Debug, Clone, Serialize)]
+pub struct EffectiveSetting {
+    /// Its name in the configuration file.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where it was set.
+    pub origin: String,
 }
 
 /// The doors as a service that never fails; cheap to clone.
 pub(crate) type Doors = Router;
 
 /// All routes behind all checks.
-pub(crate) fn doors(manager: UnifiedModelDownloadManager, guard: Guard) -> Doors {
-    let guard = Arc::new(guard);
+pub(crate) fn doors(
+    manager: UnifiedModelDownloadManager,
+    guard: Guard,
+    settings: Vec<EffectiveSetting>,
+) -> Doors {
+    let metrics = Arc::clone(manager.metrics());
+    let guard = Arc::new(guard.asking(manager.clone()));
     let router = table::router(&guard).with_state(App {
         manager,
         guard: Arc::clone(&guard),
+        settings: settings.into(),
     });
-    wrap(router, guard)
+    wrap(router, guard, metrics)
 }
 
 /// Puts the checks around a router, and gives every address that it lacks a proper refusal.
-fn wrap(router: Router, guard: Arc<Guard>) -> Router {
+fn wrap(router: Router, guard: Arc<Guard>, metrics: Arc<Metrics>) -> Router {
     router
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(guard, guard::admit))
         .layer(CatchPanicLayer::custom(trace::panicked))
         .layer(from_fn_with_state(
-            Arc::new(trace::RequestIds::new()),
+            (Arc::new(trace::RequestIds::new()), metrics),
             trace::record,
         ))
 }
@@ -75,5 +95,7 @@ async fn wrong_method(request: Request) -> Problem {
 
 #[cfg(test)]
 pub(crate) mod practice;
+#[cfg(test)]
+mod role_tests;
 #[cfg(test)]
 mod tests;

@@ -60,7 +60,7 @@ pub(crate) fn doors(guard: Guard) -> Practice {
         .route("/model/{org}/{name}", get(model).post(act))
         .route("/register", post(register));
     Practice {
-        doors: wrap(router, guard),
+        doors: wrap(router, guard, Arc::default()),
         arrived,
         finish,
     }

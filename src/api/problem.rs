@@ -52,6 +52,14 @@ codes! {
     AdminTokenRequired = 401 "admin_token_required" "The admin token is needed" retryable false,
     /// The admin token is another one.
     AdminTokenWrong = 401 "admin_token_wrong" "This is not the admin token" retryable false,
+    /// A token is missing.
+    TokenRequired = 401 "token_required" "A token is needed" retryable false,
+    /// The token is none of this service's, or was revoked.
+    TokenWrong = 401 "token_wrong" "This token is not known" retryable false,
+    /// The token's time is over.
+    TokenExpired = 401 "token_expired" "The token has expired" retryable false,
+    /// The token's role may not do this.
+    RoleTooLow = 403 "role_too_low" "The token's role may not do this" retryable false,
     /// The service has no admin token, so nobody is an admin.
     AdminDisabled = 403 "admin_disabled" "Admin routes are switched off" retryable false,
     /// A web page of another origin tried to change something.

@@ -13,8 +13,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::App;
 use super::guard::{self, Guard, Policy};
 use super::routes::{
-    cache, cancel, clear, dashboard, health, job, job_attempts, job_events, job_files, jobs, model,
-    models, pause, plan, queue, ready, resume, retry, start, status, templates, verify, wait,
+    cache, cancel, clear, config, dashboard, health, job, job_attempts, job_events, job_files,
+    jobs, metrics, model, models, pause, plan, queue, ready, resume, retry, session, start, status,
+    templates, verify, wait,
 };
 
 /// How long a handler may take.
@@ -93,6 +94,7 @@ table! {
 
     GET Read "/api/v1/jobs" => jobs::list;
     GET Read "/api/v1/jobs/{job_id}" => job::show;
+    PATCH Write "/api/v1/jobs/{job_id}" => job::place;
     GET Read "/api/v1/jobs/{job_id}/files" => job_files::list;
     GET Read "/api/v1/jobs/{job_id}/events" => job_events::list;
     GET Read "/api/v1/jobs/{job_id}/attempts" => job_attempts::list;
@@ -100,10 +102,16 @@ table! {
     GET Read "/api/v1/queue" => queue::show;
     PATCH Admin "/api/v1/queue" => queue::patch;
 
+    GET Read "/api/v1/config" => config::show;
+
     GET Read "/api/v1/cache" => cache::show;
     POST Admin "/api/v1/cache/verify" => cache::verify;
     DELETE Admin "/api/v1/cache/{repo}/{revision}" => cache::remove;
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
+
+    POST SignIn "/api/v1/session" => session::open;
+    GET Named "/api/v1/session" => session::show;
+    DELETE SignIn "/api/v1/session" => session::close;
 
     GET Open "/" => dashboard::page;
     GET Open "/jobs/{job_id}" => dashboard::page;
@@ -113,7 +121,8 @@ table! {
     GET Open "/ui/{hash}/{*path}" => dashboard::file;
 
     GET Open "/healthz" => health::handle;
-    GET Open "/readyz" => ready::handle;
+    GET Named "/readyz" => ready::handle;
+    GET Read "/metrics" => metrics::handle;
 }
 
 /// The router over the whole table, each route behind its policy and its patience.

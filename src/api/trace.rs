@@ -14,6 +14,8 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::metrics::Metrics;
+
 use super::guard;
 use super::problem::Problem;
 
@@ -44,7 +46,7 @@ impl RequestIds {
 
 /// Runs the rest, then finishes and records the answer.
 pub(crate) async fn record(
-    State(ids): State<Arc<RequestIds>>,
+    State((ids, metrics)): State<(Arc<RequestIds>, Arc<Metrics>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -63,6 +65,7 @@ pub(crate) async fn record(
     let mut response = next.run(request).instrument(span).await;
     let code = finish(&mut response, &id, path);
     let status = response.status();
+    metrics.answered(method.as_str(), &route, status.as_u16(), started.elapsed());
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let quiet = status.is_success() && method.is_safe();
     let method = method.as_str();

@@ -4,7 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    cache, clear, completions, doctor, lock, models, outdated, pause, pull, status, templates, wait,
+    cache, clear, completions, doctor, limit, lock, models, outdated, pause, priority, pull,
+    status, templates, token, wait,
 };
 use crate::config::Flags;
 
@@ -46,6 +47,10 @@ pub(crate) enum Command {
     Pause(pause::PauseArgs),
     /// End a pause.
     Resume(pause::PauseArgs),
+    /// Show or change the bandwidth limit of all downloads, also of those that run.
+    Limit(limit::LimitArgs),
+    /// Let a waiting download go before or behind others.
+    Priority(priority::PriorityArgs),
     /// Queue a failed download again; a waiting one runs at once.
     Retry(RefArgs),
     /// Remove a stuck claim, queue entry and failed status, so that a model can be started again.
@@ -56,6 +61,9 @@ pub(crate) enum Command {
     /// List, verify and remove what lies in the Hugging Face cache, whoever put it there.
     #[command(subcommand)]
     Cache(cache::CacheCommand),
+    /// Make, list and revoke access tokens of the HTTP API.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

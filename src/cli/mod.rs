@@ -14,6 +14,7 @@ mod doctor;
 mod error;
 mod exit;
 mod follow;
+mod limit;
 mod lock;
 mod locked;
 mod models;
@@ -21,6 +22,7 @@ mod outdated;
 mod output;
 mod pause;
 mod plan;
+mod priority;
 mod progress;
 mod pull;
 mod queue;
@@ -30,6 +32,7 @@ mod retry;
 mod serve;
 mod status;
 mod templates;
+mod token;
 mod wait;
 mod work;
 
@@ -186,6 +189,8 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Templates(command) => templates::run(context, &command).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Queue => queue::run(context).await,
+        Command::Limit(args) => limit::run(context, &args).await,
+        Command::Priority(args) => priority::run(context, &args).await,
         Command::Cancel(args) => cancel::run(context, &args).await,
         Command::Pause(args) => pause::run(context, &args, true).await,
         Command::Resume(args) => pause::run(context, &args, false).await,
@@ -193,6 +198,7 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Clear(args) => clear::run(context, &args).await,
         Command::Models(command) => models::run(context, &command).await,
         Command::Config(ConfigCommand::Show) => config::show(context),
+        Command::Token(command) => token::run(context, &command).await,
         Command::Doctor(args) => doctor::run(context, &args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Serve(_) | Command::Pull(_) | Command::Wait(_) | Command::Cache(_) => {

@@ -63,6 +63,7 @@ fn summary(queue: &QueueStatus) -> Vec<String> {
     if queue.paused {
         lines.push("the queue is paused: `modelhaul resume --queue` ends it".to_owned());
     }
+    lines.extend(super::limit::sentence(&queue.summary.limit));
     if queue.downloads_disabled {
         lines.push("downloads are disabled by DISABLE_MODEL_DOWNLOADS".to_owned());
     }

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output;
 use crate::manager::WorkScope;
-use crate::server::{Server, ServerOptions};
+use crate::server::{EffectiveSetting, Server, ServerOptions};
 
 pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     let manager = context.open().await?;
@@ -15,6 +15,8 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         listen: serve.listen,
         admin_token: context.config.admin_token(true)?,
         allowed_hosts: serve.allowed_hosts.clone(),
+        trust_proxy: serve.trust_proxy,
+        settings: settings(context),
     };
     let server = Server::bind(options, manager.clone())?;
     // Scripts wait for exactly this line: the port may have been chosen by the system.
@@ -55,4 +57,16 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     }
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// The configuration as `config show` shows it.
+fn settings(context: &Context) -> Vec<EffectiveSetting> {
+    let settings = context.config.settings.iter();
+    settings
+        .map(|setting| EffectiveSetting {
+            name: setting.name.to_owned(),
+            value: setting.value.clone(),
+            origin: setting.origin.to_string(),
+        })
+        .collect()
 }

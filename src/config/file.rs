@@ -1,4 +1,4 @@
-//! The TOML file: a flat table of settings, each with its line.
+//! The TOML file: a flat table of settings, each with its line, and the tables of webhooks.
 //!
 //! An unknown key is an error, for a misspelt setting would silently be the default. Messages never quote
 //! the line, for it may hold a token.
@@ -11,11 +11,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::key;
+use super::webhook::{self, WebhookTable};
 
 /// The values of a file by the names of their settings: text and line.
 #[derive(Debug, Default)]
 pub(crate) struct FileLayer {
     values: BTreeMap<String, (String, usize)>,
+    webhooks: Vec<WebhookTable>,
 }
 
 impl FileLayer {
@@ -34,8 +36,15 @@ impl FileLayer {
             syntax(error.span().unwrap_or_default(), error.message().to_owned())
         })?;
         let mut values = BTreeMap::new();
+        let mut webhooks = Vec::new();
         for (name, value) in table.into_inner() {
             let at = line(name.span());
+            if name.as_ref() == webhook::TABLE {
+                let line = |at: usize| line(at..at);
+                webhooks = webhook::tables(value.as_ref(), value.span().start, line)
+                    .map_err(|(at, message)| syntax(at..at, message))?;
+                continue;
+            }
             let known = key::ALL.iter().any(|key| key.name == name.as_ref());
             if !known {
                 return Err(ConfigError::UnknownKey {
@@ -57,7 +66,12 @@ impl FileLayer {
             })?;
             values.insert(name.into_inner().into_owned(), (text, at));
         }
-        Ok(Self { values })
+        Ok(Self { values, webhooks })
+    }
+
+    /// The tables of webhooks.
+    pub(crate) fn webhooks(&self) -> &[WebhookTable] {
+        &self.webhooks
     }
 
     /// The text of a setting and its line.

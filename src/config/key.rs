@@ -53,15 +53,19 @@ keys! {
     METADATA_TIMEOUT = "metadata_timeout", None, ["HF_HUB_ETAG_TIMEOUT"];
     MAX_CONNECTIONS = "max_connections", Some("max-connections"), ["MODELHAUL_MAX_CONNECTIONS"];
     BANDWIDTH_LIMIT = "bandwidth_limit", Some("bandwidth-limit"), ["MODELHAUL_BANDWIDTH_LIMIT"];
+    BANDWIDTH_WINDOWS = "bandwidth_windows", None, [];
+    TIME_ZONE = "time_zone", None, [];
     DISK_FLOOR = "disk_floor", None, [];
     CHECKPOINT_INTERVAL = "checkpoint_interval", None, [];
     TEMPLATE_DIR = "template_dir", Some("template-dir"), [];
     PROXY = "proxy", None, [];
     NO_PROXY = "no_proxy", None, ["no_proxy", "NO_PROXY"];
+    WEBHOOK_NETWORKS = "webhook_networks", None, [];
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;
     ADMIN_TOKEN_FILE = "admin_token_file", Some("admin-token-file"), [];
     ALLOWED_HOSTS = "allowed_hosts", Some("allowed-host"), [];
+    TRUST_PROXY = "trust_proxy", None, [];
     LOG = "log", Some("log"), ["MODELHAUL_LOG"];
     LOG_FORMAT = "log_format", Some("log-format"), [];
 }

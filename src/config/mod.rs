@@ -13,9 +13,11 @@ mod folders;
 mod key;
 mod network;
 mod resolver;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod units;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -30,6 +32,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, Origin};
 pub use resolver::{Flags, Setting};
 pub(crate) use units::duration as parse_duration;
+pub(crate) use units::rate as parse_rate;
 pub(crate) use units::size as parse_size;
 
 /// How log lines look.
@@ -65,6 +68,8 @@ pub struct ServeOptions {
     pub admin_token_file: PathBuf,
     /// Host names under which the service is reached, beside its address.
     pub allowed_hosts: Vec<String>,
+    /// Whether a proxy in front is believed when it says how its client came.
+    pub trust_proxy: bool,
 }
 
 /// What the environment says about the terminal.
@@ -102,7 +107,9 @@ impl Config {
         let (file_path, file) = read_file(flags, environment)?;
         let mut warnings = Vec::new();
         if let Some(path) = &file_path
-            && (file.get("token").is_some() || file.get("admin_token").is_some())
+            && (file.get("token").is_some()
+                || file.get("admin_token").is_some()
+                || !file.webhooks().is_empty())
             && readable_by_others(path)
         {
             warnings.push(format!(
@@ -259,6 +266,7 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
             |text| units::rate(text).map(Some),
             |limit| limit.map_or_else(|| "none".to_owned(), |limit| format!("{limit} bytes/s")),
         )?,
+        schedule: resolver.schedule()?,
         disk_floor: resolver.value(
             &key::DISK_FLOOR,
             defaults.disk_floor,
@@ -270,6 +278,8 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
         template_dir: resolver.optional_path(&key::TEMPLATE_DIR)?,
         proxy,
         no_proxy,
+        webhooks: resolver.webhooks()?,
+        webhook_networks: resolver.webhook_networks()?,
         ..defaults
     })
 }
@@ -292,5 +302,6 @@ fn serve_options(
         admin_token,
         admin_token_file,
         allowed_hosts: resolver.hosts()?,
+        trust_proxy: resolver.switch(&key::TRUST_PROXY, true)?,
     })
 }

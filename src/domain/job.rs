@@ -215,3 +215,13 @@ pub struct LeaseInfo {
     /// When people may call it expired.
     pub expires_at: DateTime<Utc>,
 }
+/// Where a waiting job shall stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Among those of this priority, -100 to 100, by age; higher ones go first.
+    Priority(i32),
+    /// Before all others that wait.
+    Top,
+    /// Behind all others.
+    Bottom,
+}

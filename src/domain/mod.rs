@@ -2,36 +2,46 @@
 //!
 //! Nothing here does I/O, and every value that came from outside was checked when it was made.
 
+mod access;
 mod cached;
 mod digest;
 mod failure;
 mod job;
+mod limit;
 mod mark;
 mod model;
 mod names;
+mod network;
 mod path;
 mod plan;
 mod ranges;
 mod report;
 mod state;
 mod status;
+mod webhook;
+mod window;
 
+pub use access::{AccessToken, Role, SecretHash, TokenName};
 pub use cached::{
     CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
     RemovedRevision,
 };
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
-pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo};
+pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
+pub use limit::{LimitOrigin, LimitStatus};
 pub use mark::{HashMark, InvalidMark};
 pub use model::{Kind, Model, NewModel, Origin, Readiness, Selection};
 pub use names::{CommitHash, InvalidName, ModelId, RepoId, Revision};
+pub use network::{InvalidNetwork, Network, is_public};
 pub use path::{InvalidPath, RepoPath};
 pub use plan::{PlannedFile, RemoteFile};
 pub use ranges::RangeSet;
 pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
 pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
-    CacheStatus, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary, Timestamps,
-    Waiting,
+    CacheStatus, LimitedBy, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary,
+    Timestamps, Waiting,
 };
+pub use webhook::Webhook;
+pub use window::{Allowed, InvalidWindow, Open, Schedule, Window};

@@ -20,7 +20,7 @@ pub struct InvalidName {
 }
 
 impl InvalidName {
-    fn new(what: &'static str, given: &str, rule: &'static str) -> Self {
+    pub(super) fn new(what: &'static str, given: &str, rule: &'static str) -> Self {
         Self {
             what,
             given: given.chars().take(200).collect(),

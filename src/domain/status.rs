@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheState, CommitHash, Failure, JobId, JobKind, Kind, LeaseInfo, ModelId, Phase, Status,
-    WaitReason,
+    CacheState, CommitHash, Failure, JobId, JobKind, Kind, LeaseInfo, LimitStatus, ModelId, Phase,
+    Status, WaitReason,
 };
 
 /// Where a model stands.
@@ -127,6 +127,9 @@ pub struct QueueSummary {
     pub running: bool,
     /// The model of the job that runs.
     pub currently_downloading: Option<ModelId>,
+    /// The bandwidth limit in force and its reason.
+    #[serde(default)]
+    pub limit: LimitStatus,
 }
 
 /// The whole queue.
@@ -137,6 +140,12 @@ pub struct QueueStatus {
     pub summary: QueueSummary,
     /// Whether the queue is paused.
     pub paused: bool,
+    /// Bytes per second over all connections in force; 0 while a window lets nothing through, none without a limit.
+    #[serde(default)]
+    pub bandwidth_limit: Option<u64>,
+    /// The window that is open, as a sentence.
+    #[serde(default)]
+    pub limited_by: Option<LimitedBy>,
     /// Whether `DISABLE_MODEL_DOWNLOADS` is set.
     pub downloads_disabled: bool,
     /// A page of the jobs that have not ended, the running one first; `queue_size` counts all that wait.
@@ -146,6 +155,15 @@ pub struct QueueStatus {
     pub next: Option<JobId>,
     /// Who works; none when nobody does.
     pub lease: Option<LeaseInfo>,
+}
+
+/// A window that holds downloads back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitedBy {
+    /// For people.
+    pub text: String,
+    /// When it ends.
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// One job of the queue.

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, NoProxy, Proxy, redirect};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
 use url::Url;
 
 use super::HubError;
+use super::guard::Guard;
 use super::text::root_cause;
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -21,19 +22,40 @@ const IDLE_CONNECTION: Duration = Duration::from_mins(1);
 /// the first file finds a warm connection, and the system's certificates are read once.
 ///
 /// Fails when the system has no certificates or the proxy's address is no URL that a proxy can have.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one factory of clients"
-)]
 pub(crate) fn client(
     connect_timeout: Duration,
     proxy: Option<&Url>,
     no_proxy: Option<&str>,
 ) -> Result<Client, HubError> {
-    let failed = |error: reqwest::Error| HubError::Client {
+    let mut builder = builder(connect_timeout);
+    if let Some(url) = proxy {
+        let proxy = Proxy::all(url.clone()).map_err(failed)?;
+        builder = builder.proxy(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)));
+    }
+    builder.build().map_err(failed)
+}
+
+/// Makes a client that connects only where `guard` lets it, for addresses that others have written.
+pub(crate) fn guarded_client(connect_timeout: Duration, guard: Guard) -> Result<Client, HubError> {
+    builder(connect_timeout)
+        .dns_resolver(guard)
+        .pool_max_idle_per_host(0)
+        .build()
+        .map_err(failed)
+}
+
+fn failed(error: reqwest::Error) -> HubError {
+    HubError::Client {
         cause: root_cause(&error.without_url()),
-    };
-    let mut builder = Client::builder()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one factory of clients"
+)]
+fn builder(connect_timeout: Duration) -> ClientBuilder {
+    Client::builder()
         .user_agent(concat!("modelhaul/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .referer(false)
@@ -46,12 +68,7 @@ pub(crate) fn client(
         .pool_idle_timeout(IDLE_CONNECTION)
         .tcp_keepalive(Duration::from_secs(30))
         .http1_only()
-        .no_proxy();
-    if let Some(url) = proxy {
-        let proxy = Proxy::all(url.clone()).map_err(failed)?;
-        builder = builder.proxy(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)));
-    }
-    builder.build().map_err(failed)
+        .no_proxy()
 }
 
 #[cfg(test)]

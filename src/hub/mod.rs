@@ -8,6 +8,7 @@ mod address;
 mod error;
 mod expected;
 mod fetch_error;
+mod guard;
 mod http;
 mod info;
 mod json;
@@ -24,6 +25,7 @@ mod request;
 mod text;
 mod token;
 mod tree;
+mod webhook;
 
 #[cfg(test)]
 mod tests_kit;
@@ -49,6 +51,7 @@ pub(crate) use info::RepoInfo;
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
+pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};
 use http::client;
@@ -56,6 +59,7 @@ use request::Wire;
 
 use crate::clock::Clock;
 use crate::domain::{CommitHash, PlannedFile, RemoteFile, RepoId, Revision};
+use crate::metrics::Metrics;
 
 /// Everything that a hub client must be told.
 #[derive(Debug, Clone)]
@@ -76,6 +80,8 @@ pub(crate) struct HubOptions {
     pub(crate) offline: bool,
     /// For dates in `Retry-After`.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where requests are counted.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A client of one hub; cheap to clone.
@@ -105,6 +111,7 @@ impl Hub {
                 proxy: options.proxy.as_ref().map(host_of),
                 offline: options.offline,
                 clock: options.clock,
+                metrics: options.metrics,
             }),
         })
     }

@@ -16,7 +16,7 @@ use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, RANGE,
 };
 use reqwest::{Client, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::HubError;
@@ -27,6 +27,7 @@ use super::text::{printable, root_cause};
 use super::token::TokenSource;
 use crate::clock::Clock;
 use crate::domain::RepoId;
+use crate::metrics::Metrics;
 use crate::redact::{SafeUrl, Token};
 
 /// How much of a refusal's body is read for the hub's words.
@@ -47,6 +48,7 @@ pub(crate) struct Wire {
     pub(crate) proxy: Option<String>,
     pub(crate) offline: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Wire {
@@ -124,7 +126,12 @@ impl Wire {
         if let Some(token) = token.filter(|_| self.endpoint.is_hub(url)) {
             request = request.header(AUTHORIZATION, bearer(token));
         }
-        request.send().await
+        let asked = Instant::now();
+        let answer = request.send().await;
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        self.metrics
+            .asked_upstream(self.endpoint.is_hub(url), status, asked.elapsed());
+        answer
     }
 
     /// What a request that got no answer in time means.

@@ -292,6 +292,7 @@ pub(super) fn options(endpoint: Url) -> HubOptions {
         clock: Arc::new(ManualClock::new(
             Utc.with_ymd_and_hms(2026, 11, 22, 10, 0, 0).unwrap(),
         )),
+        metrics: Arc::default(),
     }
 }
 

@@ -6,7 +6,9 @@ use super::{ManagerError, ManagerOptions};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, TemplateProblem};
 use crate::clock::Clock;
+use crate::domain::WaitReason;
 use crate::hub::{Hub, HubOptions, TokenSource};
+use crate::metrics::Metrics;
 use crate::queue::{Engines, QueueOptions, RetryPolicy};
 use crate::store::Store;
 use crate::transfer::{Engine, Options, RateLimiter};
@@ -17,6 +19,8 @@ pub(super) async fn engines(
     options: &ManagerOptions,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Engines, Vec<TemplateProblem>), ManagerError> {
+    let metrics = Arc::new(Metrics::default());
+    metrics.begin(WaitReason::ALL.iter().map(|reason| reason.as_str()));
     let hub = Hub::new(HubOptions {
         endpoint: options.endpoint.clone(),
         tokens: TokenSource {
@@ -29,6 +33,7 @@ pub(super) async fn engines(
         no_proxy: options.no_proxy.clone(),
         offline: options.offline,
         clock: Arc::clone(clock),
+        metrics: Arc::clone(&metrics),
     })
     .map_err(|error| error.failure())?;
     let transfer = Options {
@@ -48,6 +53,7 @@ pub(super) async fn engines(
         catalog,
         transfer: Engine::new(transfer, Arc::clone(&limiter)),
         limiter,
+        metrics,
     };
     Ok((engines, problems))
 }
@@ -58,6 +64,7 @@ pub(super) fn queue_options(options: &ManagerOptions) -> QueueOptions {
         offline: options.offline,
         downloads_disabled: options.downloads_disabled,
         bandwidth_limit: options.bandwidth_limit,
+        schedule: options.schedule.clone(),
         retry: RetryPolicy {
             max_retries: options.max_retries.max(1),
             backoff: options.backoff,

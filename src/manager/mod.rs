@@ -3,8 +3,10 @@
 //! Answers come from rows and from a look into the cache; only dry runs and locks ask the hub, for metadata. What was
 //! accepted is committed before the call returns.
 
+mod access;
 mod build;
 mod cache;
+mod census;
 mod clear;
 mod download;
 mod error;
@@ -13,6 +15,7 @@ mod kept;
 mod lock;
 mod lock_file;
 mod options;
+mod order;
 mod outcome;
 mod plan;
 mod progress;
@@ -22,6 +25,7 @@ mod register;
 mod status;
 mod templates;
 mod verify;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +38,7 @@ use crate::queue::{Context, Role, Scheduler};
 use crate::store::Store;
 
 pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
+pub(crate) use access::Standing;
 pub use error::ManagerError;
 pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
@@ -67,6 +72,7 @@ struct Answers {
     models: kept::KeptByModel<status::ModelView>,
     queue: kept::Kept<queue::QueueView>,
     overview: kept::Kept<queue::Overview>,
+    tokens: kept::Kept<Vec<crate::domain::AccessToken>>,
 }
 
 impl fmt::Debug for UnifiedModelDownloadManager {
@@ -118,7 +124,10 @@ impl UnifiedModelDownloadManager {
         };
         let beside = async {
             if only.is_none() {
-                self.promote_all(&stop).await;
+                tokio::join!(
+                    Box::pin(self.promote_all(&stop)),
+                    Box::pin(self.tell_webhooks(&stop)),
+                );
             }
             std::future::pending::<()>().await;
         };

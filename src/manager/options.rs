@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::domain::{Network, Schedule, Webhook};
 use crate::redact::Token;
 
 /// Everything that a manager must be told.
@@ -34,10 +35,12 @@ pub struct ManagerOptions {
     pub download_timeout: Duration,
     /// Longest time for an answer to a metadata request, and for a connection.
     pub metadata_timeout: Duration,
-    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses half of them, but at least 16.
+    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses a third of them, but at least 16.
     pub max_connections: usize,
     /// Bytes per second over all connections; none means no limit.
     pub bandwidth_limit: Option<u64>,
+    /// Windows of the week that hold downloads back; an open one goes before `bandwidth_limit`.
+    pub schedule: Schedule,
     /// Free bytes on the cache's file system that downloads leave alone.
     pub disk_floor: u64,
     /// How often received data is synced and recorded: the most that a kill costs.
@@ -48,6 +51,10 @@ pub struct ManagerOptions {
     pub proxy: Option<Url>,
     /// Hosts that are reached without the proxy, as in `NO_PROXY`.
     pub no_proxy: Option<String>,
+    /// Who is told when a job ends; by the process that works for all.
+    pub webhooks: Vec<Webhook>,
+    /// Networks beside the public ones in which webhooks may be.
+    pub webhook_networks: Vec<Network>,
 }
 
 impl ManagerOptions {
@@ -66,13 +73,16 @@ impl ManagerOptions {
             backoff_max: Duration::from_mins(10),
             download_timeout: Duration::from_secs(10),
             metadata_timeout: Duration::from_secs(10),
-            max_connections: 32,
+            max_connections: 50,
             bandwidth_limit: None,
+            schedule: Schedule::default(),
             disk_floor: 256 << 20,
             checkpoint_interval: Duration::from_millis(500),
             template_dir: None,
             proxy: None,
             no_proxy: None,
+            webhooks: Vec::new(),
+            webhook_networks: Vec::new(),
         }
     }
 }

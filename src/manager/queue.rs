@@ -7,7 +7,10 @@ use std::collections::HashMap;
 
 use super::progress::{phase, progress};
 use super::{Result, UnifiedModelDownloadManager};
-use crate::domain::{Job, JobId, JobState, LeaseInfo, QueueEntry, QueueStatus, QueueSummary};
+use crate::domain::{
+    Job, JobId, JobState, LeaseInfo, LimitOrigin, LimitStatus, LimitedBy, QueueEntry, QueueStatus,
+    QueueSummary,
+};
 use crate::queue::Numbers;
 use crate::store::Estimates;
 
@@ -20,6 +23,8 @@ const USUAL_QUEUE: u32 = 100;
 #[derive(Debug)]
 pub(super) struct Overview {
     pub(super) paused: bool,
+    /// Whether nothing runs, because of a person or of a window.
+    pub(super) held: bool,
     pub(super) summary: QueueSummary,
 }
 
@@ -67,14 +72,17 @@ impl UnifiedModelDownloadManager {
     pub(super) async fn overview(&self) -> Result<std::sync::Arc<Overview>> {
         let read = || async {
             let store = &self.context.store;
-            let paused = store.settings().await?.paused;
+            let settings = store.settings().await?;
+            let limit = self.context.limit(&settings);
             let counts = store.queue_counts().await?;
             Ok(Overview {
-                paused,
+                paused: settings.paused,
+                held: settings.paused || limit.is_standstill(),
                 summary: QueueSummary {
                     queue_size: counts.queued,
                     running: counts.running.is_some(),
                     currently_downloading: counts.running,
+                    limit,
                 },
             })
         };
@@ -122,7 +130,7 @@ impl UnifiedModelDownloadManager {
                 job_id: job.id,
                 model_id: job.model_id.clone(),
                 kind: job.kind,
-                state: self.shown_state(job, overview.paused),
+                state: self.shown_state(job, overview.held),
                 phase: phase(job, live),
                 waiting: self.waiting(job),
                 queue_position: (!running).then_some(position),
@@ -134,10 +142,29 @@ impl UnifiedModelDownloadManager {
         QueueStatus {
             summary: overview.summary.clone(),
             paused: overview.paused,
+            bandwidth_limit: overview.summary.limit.bytes_per_second,
+            limited_by: limited_by(&overview.summary.limit),
             downloads_disabled: self.options.downloads_disabled,
             queue: view.jobs.iter().map(entry).collect(),
             next: view.jobs.last().filter(|_| view.more).map(|job| job.id),
             lease: view.lease.clone(),
         }
     }
+}
+
+/// What people are told of an open window.
+fn limited_by(limit: &LimitStatus) -> Option<LimitedBy> {
+    if limit.why != LimitOrigin::Window {
+        return None;
+    }
+    let window = limit.window.as_deref().unwrap_or_default();
+    let what = match limit.bytes_per_second {
+        Some(0) => "Downloads stand still",
+        Some(_) => "Downloads are slower",
+        None => return None,
+    };
+    Some(LimitedBy {
+        text: format!("{what}: {window}."),
+        until: limit.until,
+    })
 }

@@ -139,7 +139,7 @@ impl UnifiedModelDownloadManager {
             (Some(job), false) if job.state == JobState::Completed => {
                 Status::NotStarted.to_string()
             }
-            (Some(job), complete) if !complete || active => self.shown_state(job, overview.paused),
+            (Some(job), complete) if !complete || active => self.shown_state(job, overview.held),
             (_, true) => JobState::Completed.to_string(),
             (_, false) => Status::NotStarted.to_string(),
         };

@@ -13,8 +13,10 @@ use super::sightings::Sightings;
 use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::domain::{LimitStatus, Schedule};
 use crate::hub::Hub;
-use crate::store::Store;
+use crate::metrics::Metrics;
+use crate::store::{Settings, Store};
 use crate::transfer::{Engine, RateLimiter};
 
 /// Numbers that the queue is given.
@@ -28,6 +30,8 @@ pub(crate) struct QueueOptions {
     pub(crate) downloads_disabled: bool,
     /// Bytes per second over all connections, unless the settings row says another number.
     pub(crate) bandwidth_limit: Option<u64>,
+    /// Windows of the week that hold downloads back.
+    pub(crate) schedule: Schedule,
     /// Bounds of the retries.
     pub(crate) retry: RetryPolicy,
     /// Free bytes that downloads leave alone.
@@ -43,6 +47,7 @@ pub(crate) struct Engines {
     pub(crate) catalog: Catalog,
     pub(crate) transfer: Engine,
     pub(crate) limiter: Arc<RateLimiter>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The engines and the shared state; one per manager.
@@ -56,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) engine: Engine,
     pub(crate) limiter: Arc<RateLimiter>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) handlers: Handlers,
     pub(crate) live: Live,
     pub(crate) past: Past,
@@ -75,11 +81,22 @@ impl Context {
             catalog: Arc::new(engines.catalog),
             engine: engines.transfer,
             limiter: engines.limiter,
+            metrics: engines.metrics,
             handlers: Handlers::default(),
             live: Live::default(),
             past: Past::default(),
             sightings: Sightings::default(),
             changed: Notify::new(),
         }
+    }
+
+    /// The bandwidth limit in force now, and its reason.
+    pub(crate) fn limit(&self, settings: &Settings) -> LimitStatus {
+        LimitStatus::of(
+            settings.bandwidth_limit,
+            &self.options.schedule,
+            self.options.bandwidth_limit,
+            self.clock.now(),
+        )
     }
 }

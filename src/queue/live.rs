@@ -86,6 +86,8 @@ pub(crate) struct LiveJob {
     comparing: Mutex<Option<String>>,
     total_bytes: AtomicU64,
     high_water: AtomicU64,
+    /// Received bytes that monitoring knows already.
+    told_bytes: AtomicU64,
     phase: Mutex<Option<Phase>>,
     samples: Mutex<VecDeque<(Duration, u64)>>,
 }
@@ -104,6 +106,7 @@ impl LiveJob {
             comparing: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
+            told_bytes: AtomicU64::new(0),
             phase: Mutex::new(None),
             samples: Mutex::new(VecDeque::new()),
         }
@@ -140,6 +143,12 @@ impl LiveJob {
     /// New bytes that this attempt brought to the disk, by itself or by an app's own function.
     pub(crate) fn written(&self) -> u64 {
         self.transfer.snapshot().written + self.grown_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were received since this was asked last.
+    pub(crate) fn newly_received(&self) -> u64 {
+        let received = self.transfer.snapshot().received;
+        received.saturating_sub(self.told_bytes.fetch_max(received, Ordering::Relaxed))
     }
 
     /// Notes by how much the place of an app's own function has grown since the attempt began; less never counts.

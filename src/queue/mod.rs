@@ -17,6 +17,7 @@ mod keeper;
 mod lease;
 mod live;
 mod notes;
+pub(crate) mod outbox;
 mod past;
 mod plan;
 mod presence;

@@ -53,6 +53,7 @@ async fn looks(run: &Run, stop: &CancellationToken, blocked: &AtomicBool) {
     let mut ticks = tokio::time::interval(LOOK.min(run.trust.beat_every(BEAT)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = None;
+    let mut asked = context.clock.monotonic();
     loop {
         let changed = context.changed.notified();
         tokio::select! {
@@ -66,6 +67,13 @@ async fn looks(run: &Run, stop: &CancellationToken, blocked: &AtomicBool) {
             seen = version;
             look(run, blocked).await;
             obey_limit(run).await;
+            asked = context.clock.monotonic();
+        } else if !context.options.schedule.is_empty()
+            && context.clock.monotonic().saturating_sub(asked) >= BEAT
+        {
+            // A window opens without anybody writing.
+            obey_limit(run).await;
+            asked = context.clock.monotonic();
         }
         if !run.trust.holds() {
             run.halt.stop(Cause::Fenced);
@@ -88,6 +96,7 @@ pub(crate) async fn checkpoint(run: &Run, files: &[FileCheckpoint]) -> Result<()
 async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
     let context = &run.context;
     let numbers = run.live.numbers(context.clock.as_ref());
+    context.metrics.received(run.live.newly_received());
     let update = ProgressUpdate {
         bytes_done: numbers.bytes_done,
         bytes_reused: numbers.bytes_reused,
@@ -133,11 +142,16 @@ fn obey(run: &Run, cancel: bool, pause: bool) {
     }
 }
 
-/// Takes over the bandwidth limit that a person has set meanwhile, in this process or another.
+/// Takes over the bandwidth limit that a person has set meanwhile, in this process or another, or that a window says.
 async fn obey_limit(run: &Run) {
     let context = &run.context;
     if let Ok(settings) = context.store.settings().await {
-        let limit = settings.bandwidth_limit.or(context.options.bandwidth_limit);
+        let limit = context.limit(&settings);
+        if limit.is_standstill() {
+            run.halt.stop(Cause::Paused);
+            return;
+        }
+        let limit = limit.bytes_per_second;
         if context.limiter.limit() != limit {
             context.limiter.set_limit(limit);
         }

@@ -122,6 +122,13 @@ impl Scheduler {
         if due.is_none_or(|due| due > now && due <= now + horizon) {
             return Ok(Tick::Idle);
         }
+        if !context.options.schedule.is_empty()
+            && context
+                .limit(&context.store.settings().await?)
+                .is_standstill()
+        {
+            return Ok(Tick::Idle);
+        }
         let claimed = match context.store.claim(lease.token, only, horizon, now).await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => return Ok(Tick::Idle),
@@ -140,6 +147,7 @@ impl Scheduler {
     async fn hold(&self, lease: Lease, only: Option<JobId>, stop: &CancellationToken) {
         let context = &self.context;
         tracing::info!(lease.token, "Took the lease.");
+        context.metrics.took_lease();
         let mut beaten = context.clock.monotonic();
         let mut housework = Housework::new(context.clock.monotonic());
         while !stop.is_cancelled() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::halt::Cause;
 use super::retry::Decision;
 use super::run::{Ended, Run, Stop};
-use crate::domain::{Failure, FailureCode, JobKind, WaitReason};
+use crate::domain::{Failure, FailureCode, JobKind, Origin, WaitReason};
 use crate::store::StoreError;
 
 /// Pause between tries to write the outcome while the database refuses.
@@ -17,10 +17,14 @@ const TRIES_AT_STOP: u32 = 2;
 
 /// Writes the outcome; keeps trying while the database refuses, because a row that says `running` would lie.
 pub(crate) async fn settle(run: &Run, outcome: Result<(), Stop>) -> Ended {
+    run.context.metrics.received(run.live.newly_received());
     let failure = match outcome {
         Ok(()) => {
             tracing::info!(job.id = %run.job.id, model.id = %run.model.id(), "The job is completed.");
             run.context.past.forget(run.job.id);
+            let reused = run.live.numbers(run.context.clock.as_ref()).bytes_reused;
+            run.context.metrics.reused(reused);
+            count_end(run, "completed");
             return Ended::Settled;
         }
         Err(Stop::Halted) => None,
@@ -91,6 +95,7 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
             Some(Cause::Cancelled) => {
                 tracing::info!(job.id = %run.job.id, "The job is cancelled.");
                 store.cancelled(claim, now).await?;
+                count_end(run, "cancelled");
             }
             Some(Cause::Paused | Cause::Stopping) => {
                 store.release(claim, now).await?;
@@ -115,6 +120,10 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
             } else {
                 store.fail(claim, failure, now).await?;
             }
+            if failure.code == FailureCode::ChecksumMismatch {
+                run.context.metrics.verification_failed();
+            }
+            count_end(run, "failed");
         }
         Decision::Wait {
             reason,
@@ -126,9 +135,21 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
             store
                 .retry(claim, failure, reason, due, retries, now)
                 .await?;
+            run.context.metrics.retried(reason.as_str());
         }
     }
     Ok(Ended::Settled)
+}
+
+/// Tells monitoring how the job ended.
+fn count_end(run: &Run, outcome: &'static str) {
+    let source = match run.model.spec.origin {
+        Origin::Hub { .. } => "hub",
+        Origin::Handler { .. } => "handler",
+    };
+    let since = run.job.started_at.unwrap_or(run.job.enqueued_at);
+    let after = (run.context.clock.now() - since).to_std().ok();
+    run.context.metrics.ended(outcome, source, after);
 }
 
 /// A number in 0..1; half when the system has no randomness.

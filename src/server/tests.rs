@@ -268,6 +268,8 @@ async fn bind(listen: &str, token: Option<&str>, hosts: &[&str]) -> Result<Serve
         listen: listen.parse().unwrap(),
         admin_token: token.and_then(Token::parse),
         allowed_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+        trust_proxy: false,
+        settings: Vec::new(),
     };
     Server::bind(options, manager)
 }

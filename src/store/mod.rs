@@ -8,6 +8,7 @@
 //! Times come in as parameters. What to do next, and when, is left to `queue`; nothing outside this module holds SQL.
 
 mod cached;
+mod census;
 mod claims;
 mod convert;
 mod error;
@@ -20,6 +21,8 @@ mod jobs;
 mod lease;
 mod models;
 mod open;
+mod order;
+mod outbox;
 mod plan;
 mod publish;
 mod queue;
@@ -27,6 +30,7 @@ mod reader;
 mod reserve;
 mod rows;
 mod settings;
+mod tokens;
 mod trail;
 mod upkeep;
 mod verify;
@@ -52,7 +56,9 @@ pub(crate) use claims::{Claim, Claimed, ProgressUpdate};
 pub(crate) use error::StoreError;
 pub(crate) use guard::abort_on_worker_panic;
 pub(crate) use models::{Estimates, Removal, Replacement};
+pub(crate) use outbox::Delivery;
 pub(crate) use plan::{FileCheckpoint, NewPlan};
+pub(crate) use settings::Settings;
 pub(crate) use trail::PartRow;
 pub(crate) use verify::Checked;
 pub(crate) use version::Version;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [(u8, &[&str]); 6] = [
-    (0, &["domain", "clock", "redact", "failpoint"]),
+    (0, &["domain", "clock", "redact", "failpoint", "metrics"]),
     (1, &["store", "hub", "transfer", "cache", "catalog"]),
     (2, &["queue"]),
     (3, &["manager"]),

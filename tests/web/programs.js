@@ -1,10 +1,13 @@
 // The practice hub and the real service as child processes that end with this one.
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
 
 const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
@@ -57,6 +60,9 @@ export async function service(bin, folder, endpoint, token, port = 0) {
     address,
     port: Number(new URL(address).port),
     log: () => child.log,
+    /** What `modelhaul token create` prints. */
+    token: async (name, role) => (await run(join(bin, 'modelhaul'), ['token', 'create', '--name', name, '--role', role], { env })).stdout.trim(),
+    revoke: (name) => run(join(bin, 'modelhaul'), ['token', 'revoke', name], { env }),
     async kill() {
       child.kill('SIGKILL');
       await once(child, 'exit');

@@ -128,9 +128,8 @@ export async function walk(context, { bin, folder, shots }) {
   await page.getByRole('link', { name: 'Library' }).click();
   await page.getByRole('region', { name: 'aurora/mended' }).waitFor();
   await look(page, shots, 'library', { full: true });
+  // The session outlives the reloads: nobody is asked again.
   await page.getByRole('button', { name: /^Delete aurora\/mended/ }).click();
-  await page.locator('#token').fill(TOKEN);
-  await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('button', { name: 'Delete', exact: true }).waitFor();
   assert.ok(await page.getByRole('button', { name: 'Delete', exact: true }).isDisabled(), 'nothing is deleted before the name is typed');
   await page.getByLabel('Type aurora/mended to confirm').fill('aurora/mended');
@@ -154,6 +153,24 @@ export async function walk(context, { bin, folder, shots }) {
   await page.locator('.chart').waitFor();
   await page.goto(`${service.address}/jobs/019aaaaa-0000-7000-8000-000000000000`);
   await page.getByText('unknown_job').waitFor();
+
+  // Once there are tokens, who has none sees nothing, and a viewer may look.
+  await press('Sign out');
+  const viewer = await service.token('eve', 'viewer');
+  await page.goto(service.address);
+  await page.getByRole('heading', { name: 'Sign in to modelhaul' }).waitFor();
+  await page.locator('#token').fill(viewer);
+  await press('Sign in');
+  await page.getByText('Read-only', { exact: true }).waitFor();
+  await look(page, shots, 'queue-viewer');
+  await row('aurora/vision-large').first().waitFor();
+  assert.equal(await page.getByRole('button', { name: /^(Pause|Resume|Cancel|Retry|Clear|To top) / }).count(), 0, 'a viewer changes nothing');
+  assert.equal(await page.getByLabel('Add a model').count(), 0);
+  const cookies = (await context.cookies()).filter((cookie) => cookie.name === 'modelhaul_session');
+  assert.ok(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === 'Strict', 'the cookie is out of reach');
+  await service.revoke('eve');
+  await page.reload();
+  await page.getByText('Nothing was downloaded yet').or(row('aurora/vision-large')).first().waitFor();
   page.healthy();
   await page.close();
   await service.kill();

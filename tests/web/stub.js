@@ -72,4 +72,4 @@ export function snapshot(jobs, { queue = {}, instance = 'a1b2' } = {}) {
 export const READY = { database: true, cache: true, role: 'holder', reasons: [], ready: true };
 export const SETTINGS = [['database', '/srv/modelhaul/modelhaul.db', 'file'], ['cache_dir', '/srv/hf/hub', 'environment HF_HOME'], ['endpoint', 'https://huggingface.co', 'default'], ['token', '(set)', 'file'], ['max_connections', 16, 'default'], ['bandwidth_limit', null, 'default'], ['disk_floor', '256 MiB', 'default'], ['listen', '0.0.0.0:8642', 'flag']].map(([name, value, origin]) => ({ name, value, origin }));
 export const config = (more = {}) => ({ settings: SETTINGS, version: '0.1.0', database: '/srv/modelhaul/modelhaul.db', cache_dir: '/srv/hf/hub', endpoint: 'https://huggingface.co', offline: false, ...more });
-export const session = (role, more = {}) => ({ role, sign_in_required: true, server: { version: '0.1.0', instance: 'a1b2' }, ...more });
+export const session = (role, more = {}) => ({ role, name: role === 'none' ? null : 'eve', signed_in: role !== 'none', sign_in_required: true, server: { version: '0.1.0', instance: 'a1b2' }, ...more });

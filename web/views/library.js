@@ -1,6 +1,6 @@
 // The library: what lies in the cache, whoever put it there.
 
-import { act, copy, mayWrite, verify } from '../actions.js';
+import { act, copy, mayAdmin, mayWrite, verify } from '../actions.js';
 import { call, post, segment } from '../api.js';
 import { ago, bytes, count, moment } from '../format.js';
 import { load } from '../pages.js';
@@ -17,7 +17,7 @@ export function library() {
   const shown = report.repos.filter((repo) => repo.repo_id.toLowerCase().includes(text));
   const all = () => act('verify-all', () => post('/api/v1/cache/verify', {}), 'Every registered model is queued for verification.');
   return html`
-    ${heading('Library', html`<span class="push"></span><div class="buttons">${mayWrite() && report.repos.length ? button('Verify all', all, { busy: state.pending.has('verify-all') }) : nothing}${button('Look again', () => void load(), { tone: 'quiet' })}</div>`)}
+    ${heading('Library', html`<span class="push"></span><div class="buttons">${mayAdmin() && report.repos.length ? button('Verify all', all, { busy: state.pending.has('verify-all') }) : nothing}${button('Look again', () => void load(), { tone: 'quiet' })}</div>`)}
     <dl class="figures">
       <div><dt>On disk</dt><dd>${bytes(report.size_on_disk)}</dd></div>
       <div><dt>Unfinished</dt><dd>${bytes(report.partial_size)}</dd></div>
@@ -50,7 +50,7 @@ function revision(repo, one) {
     <div class="buttons">
       ${button('Copy path', () => copy(one.path, 'Path'), { tone: 'quiet', label: `Copy path of ${repo.repo_id} ${one.commit.slice(0, 10)}` })}
       ${mayWrite() && ours ? html`${button('Verify', () => verify(one.models[0], false), { tone: 'quiet', label: `Verify ${one.models[0]}`, busy: state.pending.has(`job:${one.models[0]}`) })}${button('Repair', () => verify(one.models[0], true), { tone: 'quiet', label: `Repair ${one.models[0]}` })}` : nothing}
-      ${mayWrite() && repo.repo_type === 'model' ? button('Delete', () => void askRemove(repo, one), { tone: 'bad', label: `Delete ${repo.repo_id} ${one.commit.slice(0, 10)}`, busy: state.pending.has(`remove:${one.commit}`) }) : nothing}
+      ${mayAdmin() && repo.repo_type === 'model' ? button('Delete', () => void askRemove(repo, one), { tone: 'bad', label: `Delete ${repo.repo_id} ${one.commit.slice(0, 10)}`, busy: state.pending.has(`remove:${one.commit}`) }) : nothing}
     </div></li>`;
 }
 

@@ -1,6 +1,6 @@
 // The queue: the add box, what runs, and all other jobs by state.
 
-import { again, cancel, clear, mayWrite, pause, resume, retry, toTop } from '../actions.js';
+import { again, cancel, clear, mayAdmin, mayWrite, pause, resume, retry, toTop } from '../actions.js';
 import { ago, bytes, count, duration, percent, rate, until } from '../format.js';
 import { PHASE_ORDER, STATES, compare, isActive, phase, reason } from '../job.js';
 import { setQuery } from '../router.js';
@@ -100,11 +100,14 @@ function row(job) {
   </li>`;
 }
 
+/** Whether nothing runs: a person's pause, or a window. */
+const held = () => Boolean(state.queue?.paused || (state.queue?.bandwidth_limit === 0 && state.queue.limited_by));
+
 /** Why it stands where it stands, in one line. */
 export function why(job) {
   if (job.state === 'queued') return job.position ? (job.position === 1 ? 'Next' : `Number ${job.position} in the queue`) : 'In the queue';
   if (job.state === 'waiting') return html`${reason(job.waiting.reason)}: again ${until(job.waiting.until, now())}${job.error ? html`. <span class="cause">${prose(job.error.message)}</span>` : nothing}`;
-  if (job.state === 'paused') return state.queue?.paused ? 'The queue is paused' : 'Held until it is resumed';
+  if (job.state === 'paused') return state.queue?.paused ? 'The queue is paused' : held() ? state.queue.limited_by.text : 'Held until it is resumed';
   if (job.state === 'failed') return html`<span class="cause">${prose(job.error?.message ?? 'No reason was given')}</span>${job.error?.remedy ? html` <span>${prose(job.error.remedy)}</span>` : nothing}`;
   return html`<span title=${job.finishedAt ?? ''}>${ago(job.finishedAt, now())}${job.startedAt && job.state === 'completed' ? `, took ${duration((Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000)}` : ''}</span>`;
 }
@@ -119,9 +122,9 @@ export function buttons(job) {
     case 'running': return [job.kind === 'verify' ? nothing : b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'queued': return [state.session.known && job.position !== 1 ? b('To top', () => toTop(job), 'quiet') : nothing, b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'waiting': return [b('Retry now', () => retry(job)), b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
-    case 'paused': return [state.queue?.paused ? nothing : b('Resume', () => resume(job)), b('Cancel', () => cancel(job), 'quiet')];
-    case 'failed': return latest ? [b('Retry', () => retry(job)), b('Clear', () => askClear(job), 'quiet')] : nothing;
-    case 'cancelled': return latest ? [b('Download again', () => again(job)), b('Clear', () => askClear(job), 'quiet')] : nothing;
+    case 'paused': return [held() ? nothing : b('Resume', () => resume(job)), b('Cancel', () => cancel(job), 'quiet')];
+    case 'failed': return latest ? [b('Retry', () => retry(job)), mayAdmin() ? b('Clear', () => askClear(job), 'quiet') : nothing] : nothing;
+    case 'cancelled': return latest ? [b('Download again', () => again(job)), mayAdmin() ? b('Clear', () => askClear(job), 'quiet') : nothing] : nothing;
     default: return nothing;
   }
 }

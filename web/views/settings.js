@@ -1,6 +1,6 @@
 // What is configured and where, what may be changed live, and whether the service is well.
 
-import { mayWrite, pauseQueue, setLimit } from '../actions.js';
+import { mayAdmin, pauseQueue, setLimit } from '../actions.js';
 import { moment, parseRate, rate } from '../format.js';
 import { load } from '../pages.js';
 import { signedIn } from '../session.js';
@@ -35,6 +35,9 @@ export function settings() {
 
 const check = (good) => (good ? chip('completed', 'Works') : chip('failed', 'Does not work'));
 
+/** Who said so, in words. */
+const why = () => ({ live: ' (set here)', config: ' (as configured)', window: ' (by a window)' })[state.queue?.limit?.why] ?? '';
+
 function live() {
   const limit = state.queue?.bandwidth_limit ?? null;
   const known = state.queue && 'bandwidth_limit' in state.queue;
@@ -46,8 +49,8 @@ function live() {
     if (value !== null) void setLimit(value).then((done) => { if (done) { state.limit.text = ''; changed(); } });
   };
   return html`<section class="card" aria-label="Now"><h2>Now</h2>
-    <dl class="facts">${fact('Queue', state.queue?.paused ? chip('paused', 'Paused') : chip('completed', 'Runs'))}${known ? fact('Bandwidth limit', limit === null ? 'as configured' : rate(limit)) : nothing}${state.queue?.limited_by ? fact('Limited by', state.queue.limited_by.text) : nothing}</dl>
-    ${mayWrite() ? html`<form class="line" @submit=${submit}>
+    <dl class="facts">${fact('Queue', state.queue?.paused ? chip('paused', 'Paused') : chip('completed', 'Runs'))}${known ? fact('Bandwidth limit', limit === null ? 'none' : `${rate(limit)}${why()}`) : nothing}${state.queue?.limited_by ? fact('Limited by', state.queue.limited_by.text) : nothing}</dl>
+    ${mayAdmin() ? html`<form class="line" @submit=${submit}>
       <label for="limit">Limit all downloads to</label>
       <input id="limit" inputmode="text" autocomplete="off" placeholder="5 MB/s" .value=${state.limit.text} aria-invalid=${state.limit.error ? 'true' : nothing} aria-describedby=${state.limit.error ? 'limit-error' : nothing} @input=${(event) => { state.limit.text = event.target.value; state.limit.error = null; changed(); }}>
       <button class="button" type="submit" ?disabled=${state.pending.has('limit')}>Set limit</button>

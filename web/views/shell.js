@@ -1,7 +1,7 @@
 // The frame: navigation, what holds the queue, messages, and the screen of the address.
 
 import { bytes, duration, rate, until } from '../format.js';
-import { pauseQueue, mayWrite } from '../actions.js';
+import { mayAdmin, pauseQueue } from '../actions.js';
 import { reason } from '../job.js';
 import { connect } from '../live.js';
 import { signedIn, signOut } from '../session.js';
@@ -91,10 +91,10 @@ function strip() {
     ${chip(word[0], word[1])}
     <span class="figure">${rate(speed)}</span>
     ${left > 0 ? html`<span class="muted">${bytes(left)} to go${speed > 0 ? `, ${duration(left / speed)}` : ''}</span>` : nothing}
-    ${limit !== null ? chip('waiting', `Limited to ${rate(limit)}`) : nothing}
+    ${limit !== null ? chip('waiting', limit === 0 ? 'Standstill' : `Limited to ${rate(limit)}`) : nothing}
     ${state.session.role === 'viewer' ? chip('idle', 'Read-only') : nothing}
     <span class="push"></span>
-    ${mayWrite() ? button(q.paused ? 'Resume queue' : 'Pause queue', () => pauseQueue(!q.paused), { busy: state.pending.has('queue') }) : nothing}
+    ${mayAdmin() ? button(q.paused ? 'Resume queue' : 'Pause queue', () => pauseQueue(!q.paused), { busy: state.pending.has('queue') }) : nothing}
   </section>`;
 }
 

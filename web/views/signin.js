@@ -1,5 +1,6 @@
 // Signing in with a token: as the whole page when reading needs it, else as a dialog over what was refused.
 
+import { MISSING } from '../actions.js';
 import { signIn } from '../session.js';
 import { changed, state } from '../store.js';
 import { html, nothing } from '../vendor/lit-html.js';
@@ -28,7 +29,7 @@ async function submit(event, then) {
 export function fields(refused, then, cancel) {
   const error = form.error ?? refused;
   return html`<form class="stack" @submit=${(event) => submit(event, then)}>
-    <p>The service wants an access token for this. On its machine the token is in the file <code>admin-token</code> beside the database.</p>
+    <p>The service wants an access token for this. On its machine <code>modelhaul token create</code> makes one, and the admin token is in the file <code>admin-token</code> beside the database.</p>
     <label for="token">Token</label>
     <input id="token" type="password" autocomplete="current-password" spellcheck="false" .value=${form.token} aria-invalid=${error ? 'true' : nothing} aria-describedby=${error ? 'token-error' : nothing} @input=${(event) => { form.token = event.target.value; }}>
     ${error ? html`<p id="token-error" class="warn" role="alert">${error.message}${error.requestId ? ` (request ${error.requestId})` : ''}</p>` : nothing}
@@ -38,6 +39,6 @@ export function fields(refused, then, cancel) {
 }
 
 export function gate() {
-  const refused = state.blocked.code === 'admin_token_required' ? null : state.blocked;
+  const refused = MISSING.includes(state.blocked.code) ? null : state.blocked;
   return html`<main class="gate" id="main"><section class="card"><h1 tabindex="-1">Sign in to modelhaul</h1>${fields(refused, () => {}, null)}</section></main>`;
 }

@@ -5,17 +5,21 @@
 
 mod headers;
 mod host;
+mod session;
 mod site;
 mod throttle;
 mod token;
 
 use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::SecretHash;
+use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
 
 use super::problem::{Code, Problem};
@@ -29,9 +33,14 @@ pub(crate) use token::{Caller, Policy, SHORTEST_PUBLIC_TOKEN};
 #[derive(Debug)]
 pub(crate) struct Guard {
     hosts: AllowedHosts,
-    admin: Option<token::AdminToken>,
-    /// Whether other machines can connect: then every route but the open ones needs the token.
+    admin: Option<SecretHash>,
+    /// Who knows the other tokens.
+    people: Option<UnifiedModelDownloadManager>,
+    sessions: session::Sessions,
+    /// Whether other machines can connect: then every route but the open ones needs a token.
     public: bool,
+    /// Whether a proxy in front says how its client came.
+    proxied: bool,
     wrong_tokens: throttle::Throttle,
     draining: CancellationToken,
 }
@@ -46,11 +55,75 @@ impl Guard {
     ) -> Self {
         Self {
             hosts,
-            admin: admin.map(token::AdminToken::new),
+            admin: admin.map(|token| SecretHash::of(token.expose().as_bytes())),
+            people: None,
+            sessions: session::Sessions::default(),
             public,
+            proxied: false,
             wrong_tokens: throttle::Throttle::default(),
             draining,
         }
+    }
+
+    /// The same guard, which knows the tokens of this manager's database too.
+    #[must_use]
+    pub(crate) fn asking(mut self, manager: UnifiedModelDownloadManager) -> Self {
+        self.people = Some(manager);
+        self
+    }
+
+    /// The same guard behind a proxy whose `X-Forwarded-Proto` is believed.
+    #[must_use]
+    pub(crate) fn behind_proxy(mut self, proxied: bool) -> Self {
+        self.proxied = proxied;
+        self
+    }
+
+    /// Opens a session for the holder of a token: who it is, and the `Set-Cookie` header.
+    pub(crate) async fn sign_in(
+        &self,
+        given: &str,
+        headers: &HeaderMap,
+    ) -> Result<(Caller, HeaderValue), Problem> {
+        let (hash, caller) = token::sign_in(self, given).await?;
+        let cookie = self.sessions.open(hash).map_err(|cause| {
+            tracing::error!(%cause, "The system gives no random bytes.");
+            Problem::new(Code::Internal, "no session can be made")
+        })?;
+        Ok((caller, self.cookie(&cookie, session::LIFETIME, headers)?))
+    }
+
+    /// Ends the session of a request; the `Set-Cookie` header that makes the browser forget it.
+    pub(crate) fn sign_out(&self, headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+        self.sessions.close(headers);
+        self.cookie("", Duration::ZERO, headers)
+    }
+
+    /// Whether reading needs a token; when nobody can tell, it does.
+    pub(crate) async fn is_guarded(&self) -> bool {
+        self.public || token::tokens_exist(self).await
+    }
+
+    /// Scripts never see the cookie, and no other site's page can make the browser send it.
+    fn cookie(
+        &self,
+        value: &str,
+        lasts: Duration,
+        headers: &HeaderMap,
+    ) -> Result<HeaderValue, Problem> {
+        let forwarded = headers.get("x-forwarded-proto");
+        let secure = if self.proxied && forwarded.is_some_and(|proto| proto == "https") {
+            "; Secure"
+        } else {
+            ""
+        };
+        let text = format!(
+            "{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+            session::COOKIE,
+            lasts.as_secs()
+        );
+        HeaderValue::from_str(&text)
+            .map_err(|_unfit| Problem::new(Code::Internal, "no session can be made"))
     }
 
     /// Ends when the service stops taking work.
@@ -82,7 +155,7 @@ pub(crate) async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match token::check(&guard, policy, request.headers()) {
+    match token::check(&guard, policy, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -333,7 +333,7 @@ async fn on_a_public_address_reading_needs_the_token_too() {
     let doors = practice::doors(guard("0.0.0.0", &[], true)).doors;
     assert_eq!(
         send(&doors, request("GET", "/read")).await.code(),
-        "admin_token_required"
+        "token_required"
     );
     let known = request("GET", "/read").header("authorization", format!("Bearer {TOKEN}"));
     assert_eq!(send(&doors, known).await.status, 200);

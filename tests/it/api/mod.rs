@@ -3,8 +3,10 @@
 mod document;
 mod downloads;
 mod jobs;
+mod metrics;
 mod refusals;
 mod registration;
+mod roles;
 
 use std::fs;
 

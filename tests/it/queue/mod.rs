@@ -10,3 +10,5 @@ mod retry;
 mod steer;
 mod stop;
 pub(crate) mod takeover;
+mod webhooks;
+mod windows;

@@ -1,0 +1,150 @@
+//! The tables `[[webhook]]` of the configuration file, and the networks that webhooks may be in.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Origin};
+use super::key;
+use super::resolver::Resolver;
+use crate::domain::{Network, Webhook};
+
+/// The name of the tables.
+pub(crate) const TABLE: &str = "webhook";
+
+/// One table as it was written.
+#[derive(Debug, Default)]
+pub(crate) struct WebhookTable {
+    line: usize,
+    url: String,
+    secret: String,
+    events: Vec<String>,
+}
+
+/// Reads the tables; an error is the rule that was broken and the index of the byte. It quotes no value: each may be secret.
+pub(crate) fn tables(
+    value: &DeValue<'_>,
+    at: usize,
+    line: impl Fn(usize) -> usize,
+) -> Result<Vec<WebhookTable>, (usize, String)> {
+    let shape = || {
+        (
+            at,
+            "write `[[webhook]]` with `url`, `secret` and perhaps `events`".to_owned(),
+        )
+    };
+    let DeValue::Array(items) = value else {
+        return Err(shape());
+    };
+    items
+        .iter()
+        .map(|item| match item.as_ref() {
+            DeValue::Table(fields) => {
+                let start = item.span().start;
+                table(fields, start).map(|table| WebhookTable {
+                    line: line(start),
+                    ..table
+                })
+            }
+            _ => Err(shape()),
+        })
+        .collect()
+}
+
+fn table(fields: &DeTable<'_>, start: usize) -> Result<WebhookTable, (usize, String)> {
+    let mut table = WebhookTable::default();
+    for (name, value) in fields {
+        let at = value.span().start;
+        let text = value.as_ref().as_str().map(str::to_owned);
+        let wrong = |rule: &str| (at, format!("`{}`: {rule}", name.as_ref()));
+        match name.as_ref().as_ref() {
+            "url" => table.url = text.ok_or_else(|| wrong("a text is expected"))?,
+            "secret" => table.secret = text.ok_or_else(|| wrong("a text is expected"))?,
+            "events" => {
+                let DeValue::Array(items) = value.as_ref() else {
+                    return Err(wrong("a list of texts is expected"));
+                };
+                table.events = items
+                    .iter()
+                    .map(|item| item.as_ref().as_str().map(str::to_owned))
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| wrong("a list of texts is expected"))?;
+            }
+            _ => {
+                return Err((
+                    name.span().start,
+                    format!(
+                        "unknown setting `{}` of a webhook; known are url, secret, events",
+                        name.as_ref()
+                    ),
+                ));
+            }
+        }
+    }
+    for (name, text) in [("url", &table.url), ("secret", &table.secret)] {
+        if text.is_empty() {
+            return Err((start, format!("a webhook needs `{name}`")));
+        }
+    }
+    Ok(table)
+}
+
+impl Resolver<'_> {
+    /// The webhooks, each checked; two of the same address would be told twice, so they are refused.
+    pub(crate) fn webhooks(&mut self) -> Result<Vec<Webhook>, ConfigError> {
+        let path = self.file_path.clone().unwrap_or_default();
+        let mut hooks: Vec<Webhook> = Vec::new();
+        for table in self.file.webhooks() {
+            let hook = Webhook::new(&table.url, &table.secret, &table.events)
+                .map_err(|rule| broken(&path, table.line, rule))?;
+            if hooks.iter().any(|other| other.id() == hook.id()) {
+                let rule = "another webhook has the same url".to_owned();
+                return Err(broken(&path, table.line, rule));
+            }
+            hooks.push(hook);
+        }
+        if let Some(first) = self.file.webhooks().first() {
+            let hosts: Vec<&str> = hooks.iter().map(Webhook::host).collect();
+            let line = first.line;
+            self.settings.push(super::Setting {
+                name: TABLE,
+                value: hosts.join(", "),
+                origin: Origin::File { path, line },
+            });
+        }
+        Ok(hooks)
+    }
+
+    /// Networks beside the public ones in which webhooks may be.
+    pub(crate) fn webhook_networks(&mut self) -> Result<Vec<Network>, ConfigError> {
+        self.value(
+            &key::WEBHOOK_NETWORKS,
+            Vec::new(),
+            |text| {
+                let parts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
+                let read: Result<Vec<Network>, _> = parts.map(str::parse).collect();
+                read.map(Some)
+                    .map_err(|error: crate::domain::InvalidNetwork| error.to_string())
+            },
+            |networks| match networks.as_slice() {
+                [] => "none".to_owned(),
+                some => some
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            },
+        )
+    }
+}
+
+fn broken(path: &Path, line: usize, message: String) -> ConfigError {
+    ConfigError::Syntax {
+        path: path.to_owned(),
+        line,
+        message,
+    }
+}
