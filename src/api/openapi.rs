@@ -141,7 +141,7 @@ fn operation(route: &Route, mut said: Map<String, Value>) -> Value {
     }
     said.insert("x-policy".to_owned(), json!(policy(route.policy)));
     let security = match route.policy {
-        Policy::Open | Policy::SignIn => json!([]),
+        Policy::Open | Policy::SignIn | Policy::Named => json!([]),
         Policy::Admin => json!([{"bearer": []}]),
         // Without a token on a loopback address, with one elsewhere.
         _ => json!([{}, {"bearer": []}]),

@@ -124,7 +124,7 @@ async fn every_route_lets_in_its_roles_and_no_others() {
             }
             for (token, role) in &callers {
                 let allowed = match route.policy {
-                    Policy::Open | Policy::SignIn => true,
+                    Policy::Open | Policy::Named | Policy::SignIn => true,
                     Policy::Read => *role >= Some(Role::Viewer) || !public && !guarded,
                     Policy::Write => *role >= Some(Role::Operator) || !public && !guarded,
                     Policy::Admin => *role >= Some(Role::Admin),
@@ -363,4 +363,18 @@ async fn a_cookie_is_secure_only_behind_a_proxy_that_is_believed() {
         let is = reply.header("set-cookie").contains("; Secure");
         assert_eq!(is, secure, "{proxied} {proto}: {reply:?}");
     }
+}
+
+#[tokio::test]
+async fn a_sign_of_life_needs_no_database_and_a_closed_one_opens_no_door() {
+    let house = House::new(false, false).await;
+    house.manager.close().await;
+    assert_eq!(house.status("GET", "/healthz", None).await, 200);
+    assert_eq!(house.status("GET", "/", None).await, 200);
+    let read = house.ask("GET", "/api/v1/jobs", None).await;
+    assert_eq!(read.code(), "store_unavailable");
+    let write = house.ask("POST", "/api/model-download/m/start", None).await;
+    assert_eq!(write.code(), "store_unavailable");
+    let session = house.ask("GET", "/api/v1/session", None).await.json();
+    assert_eq!(session["role"], "none");
 }

@@ -121,7 +121,7 @@ table! {
     DELETE Admin "/api/v1/cache/{org}/{name}/{revision}" => cache::remove;
 
     POST SignIn "/api/v1/session" => session::open;
-    GET Open "/api/v1/session" => session::show;
+    GET Named "/api/v1/session" => session::show;
     DELETE SignIn "/api/v1/session" => session::close;
 
     GET Open "/" => dashboard::page, apart;
@@ -136,7 +136,7 @@ table! {
     GET Open "/docs/{file}" => docs::file, apart;
 
     GET Open "/healthz" => health::handle;
-    GET Open "/readyz" => ready::handle;
+    GET Named "/readyz" => ready::handle;
     GET Read "/metrics" => metrics::handle, apart;
 }
 

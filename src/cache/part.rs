@@ -40,7 +40,9 @@ impl Cache {
         no_follow(&mut options)
             .open(&path)
             .map_err(|error| CacheError::io("create", &path, error))
-            .inspect(|_| failpoint!("part-created"))
+            .inspect(|_| {
+                failpoint!("part-created");
+            })
     }
 
     /// Opens a part for reading and writing; none when it is gone.

@@ -24,6 +24,7 @@ mod warning;
 use crate::domain::{Failure, FailureCode, Kind, RepoId, Selection};
 
 pub(crate) use complete::Evidence;
+#[cfg(feature = "testing")]
 pub(crate) use fnmatch::Pattern;
 pub(crate) use lint::{Finding, Severity};
 pub(crate) use load::TemplateProblem;

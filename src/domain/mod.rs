@@ -7,6 +7,7 @@ mod cached;
 mod digest;
 mod failure;
 mod job;
+mod limit;
 mod live;
 mod mark;
 mod model;
@@ -29,6 +30,7 @@ pub use cached::{
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
+pub use limit::{LimitOrigin, LimitStatus};
 pub use live::{
     EventId, FileProgress, InvalidEventId, JobEvent, LiveEvent, ResetReason, Resumed, RunningJob,
     ServerInfo, Snapshot,
@@ -47,4 +49,4 @@ pub use status::{
     Timestamps, Waiting,
 };
 pub use webhook::Webhook;
-pub use window::{Allowed, InvalidWindow, LimitOrigin, LimitStatus, Open, Schedule, Window};
+pub use window::{Allowed, InvalidWindow, Open, Schedule, Window};

@@ -10,7 +10,6 @@ use chrono::{
     Weekday,
 };
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
@@ -200,74 +199,6 @@ impl Schedule {
     }
 }
 
-/// Why downloads are held to a rate, in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum LimitOrigin {
-    /// There is no limit.
-    #[default]
-    None,
-    /// The configuration's limit for all times.
-    Config,
-    /// A window that is open.
-    Window,
-    /// A person, while the service runs.
-    Live,
-}
-
-/// The limit in force and its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct LimitStatus {
-    /// Bytes per second over all connections; 0 while downloads stand still, none without a limit.
-    pub bytes_per_second: Option<u64>,
-    /// Who said so.
-    pub why: LimitOrigin,
-    /// The window, as it was written.
-    pub window: Option<String>,
-    /// When the window ends.
-    pub until: Option<DateTime<Utc>>,
-}
-
-impl LimitStatus {
-    /// A person's limit goes before a window, a window before the configuration's limit.
-    pub fn of(
-        live: Option<u64>,
-        schedule: &Schedule,
-        config: Option<u64>,
-        now: DateTime<Utc>,
-    ) -> Self {
-        if live.is_some() {
-            return Self {
-                bytes_per_second: live,
-                why: LimitOrigin::Live,
-                ..Self::default()
-            };
-        }
-        if let Some(open) = schedule.open(now) {
-            return Self {
-                bytes_per_second: match open.allowed {
-                    Allowed::Everything => None,
-                    Allowed::Rate(rate) => Some(rate),
-                    Allowed::Nothing => Some(0),
-                },
-                why: LimitOrigin::Window,
-                window: Some(open.text),
-                until: open.until,
-            };
-        }
-        Self {
-            bytes_per_second: config,
-            why: config.map_or(LimitOrigin::None, |_| LimitOrigin::Config),
-            ..Self::default()
-        }
-    }
-
-    /// Whether nothing may be downloaded.
-    pub fn is_standstill(&self) -> bool {
-        self.bytes_per_second == Some(0)
-    }
-}
-
 fn parse_days(text: &str) -> Option<[bool; 7]> {
     let mut days = [false; 7];
     for part in text.split(',') {
@@ -453,26 +384,5 @@ mod tests {
         let spaced = window("  Monday,Sat-Sun   08:00-18:00  ->  5 ").unwrap();
         assert_eq!(spaced.text, "Monday,Sat-Sun 08:00-18:00 -> 5");
         assert_eq!(spaced.days, [true, false, false, false, false, true, true]);
-    }
-
-    #[test]
-    fn a_person_goes_before_a_window_and_a_window_before_the_configuration() {
-        let now = at("2026-11-23T12:00:00Z");
-        let windows = schedule(Tz::UTC, &["00:00-24:00 -> 0"]);
-        let of = |live, schedule: &Schedule, config| {
-            let limit = LimitStatus::of(live, schedule, config, now);
-            (limit.bytes_per_second, limit.why)
-        };
-        assert_eq!(of(Some(9), &windows, Some(3)), (Some(9), LimitOrigin::Live));
-        assert_eq!(of(None, &windows, Some(3)), (Some(0), LimitOrigin::Window));
-        assert_eq!(
-            of(None, &Schedule::default(), Some(3)),
-            (Some(3), LimitOrigin::Config)
-        );
-        assert_eq!(
-            of(None, &Schedule::default(), None),
-            (None, LimitOrigin::None)
-        );
-        assert!(LimitStatus::of(None, &windows, None, now).is_standstill());
     }
 }

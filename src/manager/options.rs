@@ -35,7 +35,7 @@ pub struct ManagerOptions {
     pub download_timeout: Duration,
     /// Longest time for an answer to a metadata request, and for a connection.
     pub metadata_timeout: Duration,
-    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses half of them, but at least 16.
+    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses a third of them, but at least 16.
     pub max_connections: usize,
     /// Bytes per second over all connections; none means no limit.
     pub bandwidth_limit: Option<u64>,
@@ -73,7 +73,7 @@ impl ManagerOptions {
             backoff_max: Duration::from_mins(10),
             download_timeout: Duration::from_secs(10),
             metadata_timeout: Duration::from_secs(10),
-            max_connections: 32,
+            max_connections: 50,
             bandwidth_limit: None,
             schedule: Schedule::default(),
             disk_floor: 256 << 20,

@@ -103,6 +103,9 @@ impl Run {
                 return Some((*index, self.begin(*index, range, piece.failures + 1)));
             }
         }
+        if running.iter().any(|(_, piece)| piece.is_held_up(now)) {
+            return None;
+        }
         let left = |piece: &Arc<Piece>| piece.seconds_left(now).unwrap_or(0.0);
         let wait = self.pace.wait();
         let running = longest_first(running, |(_, piece)| left(piece));

@@ -10,7 +10,7 @@ use super::keeper::FileTask;
 /// Smaller writes cost more processor time than the memory is worth.
 const LEAST_BUFFER: usize = 128 << 10;
 
-/// Connections that a run with a big file may use, or half of all where that is more: a big file brings its
+/// Connections that a run with a big file may use, or a third of all where that is more: a big file brings its
 /// bandwidth with few, and each one needs buffers.
 pub(crate) const BIG_CONNECTIONS: usize = 16;
 
@@ -70,7 +70,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 32,
+            max_connections: 50,
             initial_connections: 4,
             file_concurrency: 4,
             small_file: 1 << 20,
@@ -103,7 +103,7 @@ impl Default for Options {
 impl Options {
     /// The settings for these files: fewer connections when one of them is big.
     pub(super) fn for_run(self: &Arc<Self>, files: &[FileTask]) -> Arc<Self> {
-        let most = BIG_CONNECTIONS.max(self.max_connections / 2);
+        let most = BIG_CONNECTIONS.max(self.max_connections / 3);
         if most >= self.max_connections || files.iter().all(|file| file.size <= self.small_file) {
             return Arc::clone(self);
         }

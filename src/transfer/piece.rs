@@ -70,6 +70,13 @@ impl Piece {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the disk or the limit is what makes the stream slow. Another connection would not be faster, and what
+    /// waits in the buffers of this one would be fetched twice.
+    pub(super) fn is_held_up(&self, now: Instant) -> bool {
+        let writing = self.lock().writing;
+        writing.is_some_and(|since| now.duration_since(since) >= HELD_UP)
+    }
+
     /// What is left to receive.
     pub(super) fn rest(&self) -> Range<u64> {
         let state = self.lock();
@@ -158,7 +165,7 @@ impl Piece {
     pub(super) fn split(&self, least: u64, wait: f64) -> Option<Range<u64>> {
         let mut state = self.lock();
         let rest = state.end - state.at;
-        if self.whole || rest < least.max(2) || state.is_held_up() {
+        if self.whole || rest < least.max(2) {
             return None;
         }
         let speed = state.first_byte.map_or(0.0, |first| {
@@ -197,12 +204,6 @@ impl State {
         self.listening = None;
         self.writing.get_or_insert_with(Instant::now);
     }
-
-    /// Whether the disk or the limit is what makes the stream slow. Another connection would not be faster, and what
-    /// waits in this one's buffers would be fetched twice.
-    fn is_held_up(&self) -> bool {
-        self.writing.is_some_and(|since| since.elapsed() >= HELD_UP)
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -236,13 +237,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_that_waits_for_the_disk_keeps_its_bytes() {
+    async fn a_stream_that_waits_for_the_disk_is_held_up() {
         let piece = Piece::new(0..1000, 0, false, &CancellationToken::new());
         piece.claim(10);
+        assert!(!piece.is_held_up(Instant::now()));
         tokio::time::advance(HELD_UP).await;
-        assert_eq!(piece.split(2, 0.0), None);
+        assert!(piece.is_held_up(Instant::now()));
         piece.listen(Instant::now());
-        assert_eq!(piece.split(2, 0.0), Some(505..1000));
+        tokio::time::advance(2 * HELD_UP).await;
+        assert!(!piece.is_held_up(Instant::now()));
     }
 
     #[tokio::test]

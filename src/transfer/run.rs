@@ -103,11 +103,7 @@ impl Run {
         let small = |index: &usize| files[*index].size <= options.small_file;
         let (few, many): (VecDeque<usize>, VecDeque<usize>) = (0..files.len()).partition(small);
         // Small files wait for the network, not for bandwidth: nothing is learned from a slow start.
-        let initial = if many.is_empty() {
-            options.initial_connections.max(few.len())
-        } else {
-            options.initial_connections
-        };
+        let initial = options.initial_connections.max(few.len());
         Self {
             pace: Pace::default(),
             ramp: Ramp::new(initial, options.max_connections),

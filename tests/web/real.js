@@ -164,7 +164,7 @@ export async function walk(context, { bin, folder, shots }) {
   await page.getByText('Read-only', { exact: true }).waitFor();
   await look(page, shots, 'queue-viewer');
   await row('aurora/vision-large').first().waitFor();
-  assert.equal(await page.getByRole('button', { name: /^(Pause|Resume|Cancel|Retry|Clear|To top)/ }).count(), 0, 'a viewer changes nothing');
+  assert.equal(await page.getByRole('button', { name: /^(Pause|Resume|Cancel|Retry|Clear|To top) / }).count(), 0, 'a viewer changes nothing');
   assert.equal(await page.getByLabel('Add a model').count(), 0);
   const cookies = (await context.cookies()).filter((cookie) => cookie.name === 'modelhaul_session');
   assert.ok(cookies.length === 1 && cookies[0].httpOnly && cookies[0].sameSite === 'Strict', 'the cookie is out of reach');

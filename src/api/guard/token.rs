@@ -18,8 +18,11 @@ pub(crate) const SHORTEST_PUBLIC_TOKEN: usize = 16;
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
-    /// Everybody who can connect: probes and the page without its data.
+    /// Everybody who can connect, without a look at who it is: a sign of life and the page without its data. So these
+    /// answer while the database does not.
     Open,
+    /// Everybody who can connect, but what is answered depends on who it is.
+    Named,
     /// Everybody who can connect: the request itself says who wants to come in, or who goes.
     SignIn,
     /// Reading: viewers; everybody on loopback while there are no tokens.
@@ -34,7 +37,7 @@ impl Policy {
     /// The role that it asks for.
     pub(crate) const fn role(self) -> Option<Role> {
         match self {
-            Self::Open | Self::SignIn => None,
+            Self::Open | Self::Named | Self::SignIn => None,
             Self::Read => Some(Role::Viewer),
             Self::Write => Some(Role::Operator),
             Self::Admin => Some(Role::Admin),
@@ -77,6 +80,9 @@ pub(super) async fn check(
     policy: Policy,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
+    if matches!(policy, Policy::Open | Policy::SignIn) {
+        return Ok(Caller::Stranger);
+    }
     let shown = match bearer(headers) {
         Some(given) => Shown::Token(SecretHash::of(given)),
         None => guard
@@ -97,7 +103,7 @@ pub(super) async fn check(
         });
     }
     let Some(needed) = policy.role() else {
-        // A probe answers without the database; nobody is taken for a friend then.
+        // Without the database nobody is taken for a friend.
         return Ok(match guard.standing(hash).await {
             Ok(standing) => recognised(guard, &standing).unwrap_or_else(|(nobody, _)| nobody),
             Err(_unreadable) => Caller::Stranger,
