@@ -41,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=4096, help="MiB of the largest file, default: %(default)s")
     parser.add_argument("--most", type=int, default=10_000, help="files of the largest repository, default: %(default)s")
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, default=18)
     parser.add_argument("--target", default=os.environ.get("CARGO_TARGET_DIR", peers.ROOT / "target"), help="cargo's target folder")
     parser.add_argument("--dir", help="where downloads go, emptied before each run; default: TARGET/bench/work")
     parser.add_argument("--write", action="store_true", help="put the table into docs/PERFORMANCE.md")

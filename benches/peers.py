@@ -129,9 +129,10 @@ class Bench:
     """Where programs are and where they work."""
 
     def __init__(self, arguments):
-        self.release = pathlib.Path(arguments.target) / "release"
-        self.tools = pathlib.Path(arguments.target) / "bench" / "venvs"
-        self.work = pathlib.Path(arguments.dir or pathlib.Path(arguments.target) / "bench" / "work")
+        target = pathlib.Path(arguments.target).resolve()
+        self.release = target / "release"
+        self.tools = target / "bench" / "venvs"
+        self.work = pathlib.Path(arguments.dir or target / "bench" / "work").resolve()
         self.connections = arguments.connections
         self.hub = Hub(self.release / "practicehub")
 
@@ -443,7 +444,8 @@ def circumstances(bench, arguments, load):
     return [
         f"{datetime.date.today()}, {os.cpu_count()} x {processor[1] if processor else platform.machine()}, {memory:.0f} GB,"
         f" {system}, Linux {platform.release()}; load before the run {load[0]:.1f}, after {os.getloadavg()[0]:.1f};"
-        f" {arguments.rounds} round(s), medians; the limit program and modelhaul use up to {bench.connections} connections.", "",
+        f" {arguments.rounds} round(s), medians; the limit program uses up to"
+        f" {bench.connections} connections, modelhaul what it takes by default.", "",
         f"{version(bench.program('modelhaul'), '--version')} ({commit}), {version('curl', '--version').split(' (')[0]},"
         f" {version('aria2c', '--version')}, huggingface_hub {package('hf2', 'huggingface_hub')} (`hf`),"
         f" huggingface_hub {package('hf0', 'huggingface_hub')} with hf_transfer {package('hf0', 'hf_transfer')} (`hf_transfer`),"
@@ -455,7 +457,7 @@ def main():
     parser.add_argument("--only", default="A,B,C,C2,D,E,F", help="workloads, default: %(default)s")
     parser.add_argument("--peers", default="modelhaul,curl,aria2c,hf,hf_transfer,hf-hub,limit", help="default: %(default)s; also hf-xet")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=16, help="of the limit program, default: %(default)s")
+    parser.add_argument("--connections", type=int, default=18, help="of the limit program, default: %(default)s")
     parser.add_argument("--target", default=os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), help="cargo's target folder")
     parser.add_argument("--dir", help="where downloads go, emptied before each run; default: TARGET/bench/work")
     parser.add_argument("--write", action="store_true", help="put the table into docs/PERFORMANCE.md")

@@ -35,7 +35,7 @@ pub struct ManagerOptions {
     pub download_timeout: Duration,
     /// Longest time for an answer to a metadata request, and for a connection.
     pub metadata_timeout: Duration,
-    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses a third of them, but at least 16.
+    /// Most connections that carry file bytes; 1 to 64. A download with a big file uses a third of them, but at least 18.
     pub max_connections: usize,
     /// Bytes per second over all connections; none means no limit.
     pub bandwidth_limit: Option<u64>,

@@ -12,7 +12,7 @@ const LEAST_BUFFER: usize = 128 << 10;
 
 /// Connections that a run with a big file may use, or a third of all where that is more: a big file brings its
 /// bandwidth with few, and each one needs buffers.
-pub(crate) const BIG_CONNECTIONS: usize = 16;
+pub(crate) const BIG_CONNECTIONS: usize = 18;
 
 /// How the engine works.
 #[derive(Debug, Clone)]

@@ -90,7 +90,7 @@ async fn all_connections_serve_small_files_and_fewer_a_big_one() {
         ..stage.tasks[0].clone()
     };
     let (small, big) = (task(5000), task(1 << 30));
-    for (allowed, with_big) in [(1, 1), (16, 16), (32, 16), (50, 16), (64, 21)] {
+    for (allowed, with_big) in [(1, 1), (16, 16), (32, 18), (50, 18), (64, 21)] {
         let options = Arc::new(Options {
             max_connections: allowed,
             ..Options::default()
