@@ -3,13 +3,13 @@
 //! The file appears whole or not at all, so two first starts at once agree on one token, and a kill in between
 //! leaves no empty one.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::error::ConfigError;
+use crate::domain::random_hex;
 use crate::redact::Token;
 
 /// The longest file that is read as a token, in bytes.
@@ -80,16 +80,6 @@ fn write_private(path: &Path, secret: &str) -> std::io::Result<()> {
     file.write_all(secret.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()
-}
-
-/// `WORDS` times 64 random bits, as hex digits.
-fn random_hex<const WORDS: usize>() -> std::io::Result<String> {
-    let mut text = String::with_capacity(16 * WORDS);
-    for _ in 0..WORDS {
-        let word = getrandom::u64().map_err(|error| std::io::Error::other(error.to_string()))?;
-        write!(text, "{word:016x}").expect("a string takes any text");
-    }
-    Ok(text)
 }
 
 fn failed(path: &Path, what: &'static str, source: std::io::Error) -> ConfigError {

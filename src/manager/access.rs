@@ -3,11 +3,10 @@
 //! Recognising reads the table only when the database has changed, so a token that any process makes or revokes counts
 //! within a quarter of a second, and a request costs no read.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{ManagerError, Result, UnifiedModelDownloadManager};
-use crate::domain::{AccessToken, Role, SecretHash, TokenName};
+use crate::domain::{AccessToken, Role, SecretHash, TokenName, random_hex};
 use crate::redact::Token;
 
 /// The most tokens: each request with a token is compared with all of them.
@@ -125,16 +124,12 @@ impl UnifiedModelDownloadManager {
 
 /// 256 random bits as text.
 fn secret() -> Result<Token> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| {
+    let digits = random_hex::<4>().map_err(|error| {
         ManagerError::Failure(crate::domain::Failure::new(
             crate::domain::FailureCode::Internal,
             format!("the system gives no random bytes: {error}"),
         ))
     })?;
-    let mut text = PREFIX.to_owned();
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("a string takes any text");
-    }
+    let text = format!("{PREFIX}{digits}");
     Ok(Token::parse(&text).expect("it is not empty"))
 }

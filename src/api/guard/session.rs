@@ -4,14 +4,13 @@
 //! with it. Sessions live in memory: a restart ends them all.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use tokio::time::Instant;
 
-use crate::domain::SecretHash;
+use crate::domain::{SecretHash, random_hex};
 
 /// The name of the cookie.
 pub(super) const COOKIE: &str = "modelhaul_session";
@@ -36,12 +35,7 @@ pub(super) struct Sessions(Mutex<HashMap<String, Session>>);
 impl Sessions {
     /// Opens a session for the holder of a token; the value of its cookie, 256 random bits.
     pub(super) fn open(&self, token: SecretHash) -> std::io::Result<String> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let mut cookie = String::with_capacity(64);
-        for byte in bytes {
-            write!(cookie, "{byte:02x}").expect("a string takes any text");
-        }
+        let cookie = random_hex::<4>()?;
         let now = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, session| session.until > now);
