@@ -9,6 +9,7 @@ mod session;
 mod site;
 mod throttle;
 mod token;
+mod watch;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue};
@@ -24,6 +25,7 @@ use crate::redact::Token;
 
 use super::problem::{Code, Problem};
 use super::refusal::RETRY_AFTER_SHUTDOWN;
+use super::stream::Endless;
 
 pub(crate) use headers::secure;
 pub(crate) use host::{AllowedHosts, ConnectedTo};
@@ -158,7 +160,12 @@ pub(crate) async fn authorize(
     match token::check(&guard, policy, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let headers = request.headers().clone();
+            let answer = next.run(request).await;
+            if answer.extensions().get::<Endless>().is_none() {
+                return answer;
+            }
+            answer.map(|body| watch::watched(body, guard, policy, headers))
         }
         Err(problem) => problem.into_response(),
     }

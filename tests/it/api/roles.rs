@@ -144,3 +144,40 @@ fn a_session_is_as_good_as_its_token_and_no_better() {
     problem(&reply, 401, "token_required");
     assert!(!service.logs().contains(cookie));
 }
+
+#[test]
+fn an_open_stream_ends_with_what_opened_it() {
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve();
+    // Nobody needed a token when this one began.
+    let mut local = service.http().stream("/api/v1/events", &[]);
+    assert!(local.next_event().is_some());
+    let spare = create(&sandbox, "spare", "viewer", &[]);
+    let viewer = create(&sandbox, "eve", "viewer", &[]);
+    while local.next_event().is_some() {}
+    within_a_second("the viewer is known", || {
+        ask(&service, "GET", READ, &viewer).status == 200
+    });
+    let listen = |token: &str| {
+        let header = format!("Bearer {token}");
+        let headers = [("Authorization", header.as_str())];
+        let mut stream = service.http().stream("/api/v1/events", &headers);
+        assert!(stream.next_event().is_some());
+        stream
+    };
+    let (mut revoked, mut kept) = (listen(&viewer), listen(&spare));
+    sandbox.run(&["token", "revoke", "eve"]).ok();
+    while revoked.next_event().is_some() {}
+    problem(&ask(&service, "GET", READ, &viewer), 401, "token_wrong");
+    ask(&service, "GET", READ, &spare).ok();
+    service.signal(rustix::process::Signal::TERM);
+    let mut last = Vec::new();
+    while let Some(event) = kept.next_event() {
+        last = event;
+    }
+    assert!(
+        last.iter()
+            .any(|(name, value)| name == "event" && value == "bye"),
+        "{last:?}"
+    );
+}
