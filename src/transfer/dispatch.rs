@@ -31,7 +31,8 @@ impl Run {
             return;
         }
         self.hold_until = None;
-        while self.streams.len() < self.ramp.target() {
+        let most = self.ramp.target().min(self.shared.limiter.connections());
+        while self.streams.len() < most {
             let Some((index, piece)) = self.assign(now).or_else(|| self.steal(now)) else {
                 return;
             };

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// No limit, as the atomic holds it.
 const UNLIMITED: u64 = u64::MAX;
 
+/// What a connection brings at least before another one is opened, in bytes per second, while there is a limit.
+const CONNECTION: u64 = 1_000_000;
+
 /// A speed limit in bytes per second that may be changed while it is in use.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
@@ -50,6 +53,13 @@ impl RateLimiter {
     /// The limit in force.
     pub(crate) fn limit(&self) -> Option<u64> {
         Some(self.limit.load(Ordering::Acquire)).filter(|limit| *limit != UNLIMITED)
+    }
+
+    /// The most connections that are worth having under the limit: each receives a chunk before it waits, and more lies in
+    /// its socket, so that many connections would overdraw a low limit for as long as they start.
+    pub(super) fn connections(&self) -> usize {
+        let limit = self.limit.load(Ordering::Acquire);
+        usize::try_from(limit.div_ceil(CONNECTION)).unwrap_or(usize::MAX)
     }
 
     /// Waits until `bytes` may pass. Dropping the future gives the place in the queue up.
@@ -117,6 +127,14 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+
+    #[test]
+    fn a_low_limit_needs_few_connections() {
+        let most = |limit| RateLimiter::new(limit).connections();
+        assert_eq!((most(Some(1)), most(Some(1_000_000))), (1, 1));
+        assert_eq!((most(Some(5_500_000)), most(Some(500_000_000))), (6, 500));
+        assert!(most(None) > 1 << 20);
+    }
 
     async fn seconds_for(
         limiter: &Arc<RateLimiter>,
