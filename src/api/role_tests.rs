@@ -250,9 +250,13 @@ async fn names_are_taken_once_and_nothing_kept_is_the_token() {
 async fn a_browser_signs_in_looks_and_signs_out() {
     let house = House::new(false, false).await;
     let free = house.ask("GET", "/api/v1/session", None).await.json();
+    let server = &free["server"];
+    assert_eq!(server["version"], env!("CARGO_PKG_VERSION"));
+    let instance = house.manager.server_info().instance;
+    assert_eq!(server["instance"], instance.as_str());
     assert_eq!(
         free,
-        serde_json::json!({"role": "operator", "name": null, "signed_in": false, "sign_in_required": false})
+        serde_json::json!({"role": "operator", "name": null, "signed_in": false, "sign_in_required": false, "server": server})
     );
     let token = house.token("eve", Role::Viewer, None).await;
     let none = house.ask("GET", "/api/v1/session", None).await.json();
@@ -260,6 +264,7 @@ async fn a_browser_signs_in_looks_and_signs_out() {
         (&none["role"], &none["sign_in_required"]),
         (&"none".into(), &true.into())
     );
+    assert!(none["server"].is_null(), "strangers learn nothing: {none}");
     assert_eq!(house.sign_in("guess").await.code(), "token_wrong");
     assert_eq!(house.sign_in("").await.code(), "token_wrong");
 
