@@ -182,6 +182,7 @@ export async function walk(context, { bin, folder, shots }) {
   await service.api('PATCH', '/api/v1/queue', { paused: false, bandwidth_limit: null });
 
   await press('Sign out');
+  await page.getByRole('button', { name: 'Sign out' }).waitFor({ state: 'detached' });
   await otherStates(context, { page, shots, hub, again, service, set: (next) => { service = next; } });
 
   // Once there are tokens, who has none sees nothing, and a viewer may look.
