@@ -150,6 +150,32 @@ async fn every_route_lets_in_its_roles_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_method_that_the_table_does_not_name_is_refused_for_every_role() {
+    let house = House::new(false, false).await;
+    let mut callers = vec![None, Some("guess".to_owned()), Some(ADMIN.to_owned())];
+    for role in Role::ALL {
+        callers.push(Some(house.token(role.as_str(), *role, None).await));
+    }
+    for path in ROUTES.iter().map(|route| route.path) {
+        let named = |method: &str| {
+            let mut rows = ROUTES.iter().filter(|route| route.path == path);
+            rows.any(|route| route.method == method || route.method == "GET" && method == "HEAD")
+        };
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
+        ] {
+            if named(method) {
+                continue;
+            }
+            for token in &callers {
+                let status = house.status(method, &example(path), token.as_deref()).await;
+                assert_eq!(status, 405, "{method} {path}, token {}", token.is_some());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_says_what_is_missing() {
     let house = House::new(false, false).await;
     let read = "/api/v1/queue";

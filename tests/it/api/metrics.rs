@@ -170,7 +170,7 @@ fn the_configuration_is_shown_with_its_origin_and_without_its_secrets() {
     sandbox
         .run(&["token", "create", "--name", "a", "--role", "viewer"])
         .ok();
-    let refused = crate::support::wait_for(crate::support::SHORT, "reading needs a token", || {
+    let refused = wait_for(SHORT, "reading needs a token", || {
         Some(service.http().get("/metrics")).filter(|reply| reply.status == 401)
     });
     problem(&refused, 401, "token_required");
