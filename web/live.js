@@ -7,6 +7,8 @@ import { announce, changed, notice, serverNow, state } from './store.js';
 const POLL = 5000;
 const POLL_LOST = 1500;
 const STREAM_AGAIN = 30_000;
+/** The service speaks each second; a stream that is silent for longer is none, whatever the browser believes. */
+const SILENT = 10_000;
 const RING = 300;
 
 let source = null;
@@ -15,11 +17,22 @@ let failures = 0;
 let epoch = null;
 let streamAgain = 0;
 let hadStream = false;
+let heardAt = 0;
 let running = 0;
 
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? stop() : connect()));
   if (!document.hidden) connect();
+  setInterval(listen, 1000);
+}
+
+/** Leaves a stream from which nothing comes, and asks meanwhile. */
+function listen() {
+  if (source === null || Date.now() - heardAt < SILENT) return;
+  stop();
+  streamAgain = Date.now() + STREAM_AGAIN;
+  lost('nothing has come for a while');
+  poll();
 }
 
 /** Begins anew: after a sign-in, or when somebody presses “Retry now”. */
@@ -74,11 +87,13 @@ function lost(why) {
 function stream() {
   const mine = new EventSource('/api/v1/events');
   source = mine;
+  heardAt = Date.now();
   const on = (name, handle) =>
     mine.addEventListener(name, (event) => {
       if (source !== mine) return;
       failures = 0;
       hadStream = true;
+      heardAt = Date.now();
       handle(JSON.parse(event.data), event);
       fresh('stream');
       changed();
@@ -175,9 +190,11 @@ async function poll() {
       state.session = { ...session, known: true };
       meet(session.server);
     }
+    // Who is back is listened to again, not asked for another while.
+    const back = state.link.mode === 'lost' && hadStream;
     fresh('poll');
     if (runs) heard(runs.job_id);
-    schedule(POLL);
+    schedule(back ? POLL_LOST : POLL);
   } catch (error) {
     if (mine !== running) return;
     if (error.needsToken) {

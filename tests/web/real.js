@@ -17,7 +17,7 @@ export async function walk(context, { bin, folder, shots }) {
   const hub = await startHub(bin);
   let service = await startService(bin, folder, hub.endpoint, TOKEN);
   const file = (path, size, seed) => ({ path, size: size * MB, seed, lfs: true });
-  await hub.order('POST', '/repos', { id: 'aurora/vision-large', files: [{ path: 'config.json', text: '{}\n' }, file('model-00001-of-00003.safetensors', 48, 1), file('model-00002-of-00003.safetensors', 40, 2), file('model-00003-of-00003.safetensors', 24, 3), { path: 'tokenizer.json', text: '{"a": 1}\n' }] });
+  await hub.order('POST', '/repos', { id: 'aurora/vision-large', files: [{ path: 'config.json', text: '{}\n' }, file('model-00001-of-00003.safetensors', 96, 1), file('model-00002-of-00003.safetensors', 80, 2), file('model-00003-of-00003.safetensors', 48, 3), { path: 'tokenizer.json', text: '{"a": 1}\n' }] });
   await hub.order('POST', '/repos', { id: 'aurora/vision-small', files: [{ path: 'config.json', text: '{}\n' }, file('model.safetensors', 6, 4)] });
   await hub.order('POST', '/repos', { id: 'studio/licensed', gate: 'manual', files: [{ path: 'config.json', text: '{}\n' }, file('model.safetensors', 6, 5)] });
   await hub.order('PATCH', '/settings', { rate_total: 6 * MB });
@@ -87,6 +87,12 @@ export async function walk(context, { bin, folder, shots }) {
   await card.waitFor();
   await page.getByText('Live', { exact: true }).waitFor();
   await look(page, shots, 'restarted', { messages: true });
+  // Back before anybody sees that it was away: the stream is continued, and says who continues it.
+  await calm(page);
+  await service.kill();
+  service = await again();
+  await page.locator('.notice').getByText('The service was restarted.', { exact: false }).waitFor();
+  await card.waitFor();
   const before = await page.evaluate(() => document.querySelector('.active progress').value);
   await page.waitForFunction((n) => (document.querySelector('.active progress')?.value ?? Infinity) > n, before);
   await hub.order('PATCH', '/settings', { rate_total: 0 });

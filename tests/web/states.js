@@ -51,6 +51,13 @@ export async function states(context, { shots }) {
   await page.reload();
   assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
   await page.getByRole('button', { name: /^Theme: dark/ }).click();
+  // A stream that is open and says nothing, as behind a network that is gone: the page asks instead, and listens again.
+  scene = { ...live, answers: { ...live.answers, 'GET /api/v1/queue': snapshot(jobs).queue, 'GET /api/v1/jobs': { items: [], next: null } } };
+  stub.hush(true);
+  await page.getByText('Every 5 s', { exact: true }).waitFor();
+  stub.hush(false);
+  await page.reload();
+  await page.getByText('Live', { exact: true }).waitFor();
   // A stream that breaks and never comes back: polling finds nobody, and says how old the picture is.
   scene = { answers: {}, stream: null };
   stub.drop();

@@ -11,6 +11,7 @@ const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg
 /** @param {() => any} scene the scene of the moment: {answers: {'GET /path': body | [status, body] | null}, stream: (send, close) => void} */
 export async function serve(scene) {
   const streams = new Set();
+  let mute = false;
   const server = createServer(async (request, response) => {
     const path = request.url.split('?')[0];
     const file = /^\/ui\/hash\/([\w./-]+)$/.exec(path)?.[1] ?? (path.startsWith('/api') || path.endsWith('z') ? null : 'index.html');
@@ -25,7 +26,9 @@ export async function serve(scene) {
       const send = (event, data, id) => response.write(`event: ${event}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`);
       const end = stream(send, () => response.end());
       streams.add(response);
-      response.on('close', () => { streams.delete(response); if (typeof end === 'function') end(); });
+      // Like the service, which speaks each second.
+      const alive = setInterval(() => { if (!mute) send('throughput', { t: 0, bytes_per_second: 0 }); }, 1000);
+      response.on('close', () => { clearInterval(alive); streams.delete(response); if (typeof end === 'function') end(); });
       return;
     }
     const answer = answers[`${request.method} ${path}`];
@@ -36,6 +39,8 @@ export async function serve(scene) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     address: `http://127.0.0.1:${server.address().port}`,
+    /** The stream stays open and says nothing more. */
+    hush: (on) => { mute = on; },
     drop: () => streams.forEach((one) => one.destroy()),
     close: () => { server.closeAllConnections(); server.close(); },
   };
