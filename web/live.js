@@ -17,6 +17,7 @@ let failures = 0;
 let epoch = null;
 let streamAgain = 0;
 let hadStream = false;
+let refused = 0;
 let heardAt = 0;
 let running = 0;
 
@@ -62,7 +63,7 @@ function schedule(after) {
 
 function next() {
   // A stream cannot carry a token that is kept in memory only.
-  if (!hasToken() && streamAgain !== Infinity && Date.now() >= streamAgain) stream();
+  if (!hasToken() && Date.now() >= streamAgain) stream();
   else poll();
 }
 
@@ -92,6 +93,7 @@ function stream() {
     mine.addEventListener(name, (event) => {
       if (source !== mine) return;
       failures = 0;
+      refused = 0;
       hadStream = true;
       heardAt = Date.now();
       handle(JSON.parse(event.data), event);
@@ -144,8 +146,10 @@ function stream() {
     failures += 1;
     if (mine.readyState === EventSource.CLOSED || failures >= 2) {
       stop();
-      // Without an answer the poll says why; a service without a stream is polled for good.
-      streamAgain = hadStream || failures >= 2 ? Date.now() + (hadStream ? 2000 : STREAM_AGAIN) : Infinity;
+      // Without an answer the poll says why. What refuses again and again is asked less often for a stream, but never given up:
+      // a service that has just started may have had no place or no database yet.
+      refused += 1;
+      streamAgain = Date.now() + (refused < 4 ? 2000 : STREAM_AGAIN);
       poll();
     } else if (hadStream) {
       lost('the connection broke');
