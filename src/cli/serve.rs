@@ -11,9 +11,15 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     let manager = context.open().await?;
     let shutdown = &context.shutdown;
     let serve = &context.config.serve;
+    let known = context.config.admin_token(false)?.is_some();
+    let admin_token = context.config.admin_token(true)?;
+    if !known {
+        let file = serve.admin_token_file.display();
+        tracing::info!(%file, "Made the admin token; this file holds it.");
+    }
     let options = ServerOptions {
         listen: serve.listen,
-        admin_token: context.config.admin_token(true)?,
+        admin_token,
         allowed_hosts: serve.allowed_hosts.clone(),
         trust_proxy: serve.trust_proxy,
         settings: settings(context),

@@ -10,7 +10,7 @@ use super::plan::{self, Plan};
 use super::run::{Run, Stop};
 use super::source::HubSource;
 use crate::cache::CacheError;
-use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId};
+use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId, Size};
 use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
@@ -218,9 +218,11 @@ async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Resu
     let floor = run.context.options.disk_floor;
     if needed.saturating_add(floor) > space.bytes {
         let message = format!(
-            "not enough free space for `{}`: {needed} bytes are needed, {} are free, of which {floor} are kept",
+            "not enough free space for `{}`: {} are needed, {} are free, of which {} are kept",
             run.model.id(),
-            space.bytes,
+            Size(needed),
+            Size(space.bytes),
+            Size(floor),
         );
         let remedy = "free some space; the download goes on by itself";
         return Err(Failure::new(FailureCode::DiskFull, message)
