@@ -18,12 +18,16 @@ use crate::domain::Failure;
 const STREAM_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Run {
-    /// Syncs `parts` and tells the owner what is synced.
-    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>) {
+    /// Syncs `parts`, and tells the owner what is synced when it is time to `record` it: a fast transfer syncs more often
+    /// than its owner should have to write.
+    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>, record: bool) {
         let (keeper, disk) = (Arc::clone(&self.keeper), self.shared.disk.clone());
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
+                if !record {
+                    return Ok(());
+                }
                 let synced = synced(&parts);
                 if synced.is_empty() {
                     return Ok(());
