@@ -88,11 +88,21 @@ impl Run {
             .await
             .is_err()
         {
-            tracing::warn!("The last checkpoint took too long and was left out.");
+            tracing::warn!(files = %self.waiting_for_the_disk(), "The last checkpoint took too long and was left out.");
         }
         self.calls.shutdown().await;
         self.shared.disk.drain().await;
         result
+    }
+
+    /// The files whose writes and syncs the system does not answer.
+    fn waiting_for_the_disk(&self) -> String {
+        let parts = self.slots.iter().filter_map(|slot| slot.part.as_ref());
+        let paths: Vec<&str> = parts
+            .filter(|part| part.is_in_system())
+            .map(|part| part.path.as_str())
+            .collect();
+        paths.join(", ")
     }
 
     async fn last_checkpoint(&mut self, fenced: bool) {
