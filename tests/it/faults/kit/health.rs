@@ -57,7 +57,7 @@ fn ask(client: &Client, over: &AtomicBool) -> Result<u32, String> {
         let took = since.elapsed();
         answers += 1;
         bad = match &status {
-            Ok(200) if took < SOON.mul_f64(crowd()) => 0,
+            Ok(200) if took < SOON.mul_f64(slowness()) => 0,
             _ => bad + 1,
         };
         if bad >= IN_A_ROW {
@@ -71,8 +71,8 @@ fn ask(client: &Client, over: &AtomicBool) -> Result<u32, String> {
     Ok(answers)
 }
 
-/// How much longer things take on this machine than on an idle one: its load, when that is far above its processors.
-fn crowd() -> f64 {
+/// How much longer things take on this machine than on an idle one: its load for each of its processors, at least 1.
+pub(crate) fn slowness() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = text
         .split(' ')
@@ -80,5 +80,5 @@ fn crowd() -> f64 {
         .and_then(|load| load.parse::<f64>().ok());
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let processors = f64::from(u32::try_from(processors).unwrap_or(1));
-    (load.unwrap_or(0.0) / processors / 2.0).max(1.0)
+    (load.unwrap_or(0.0) / processors).max(1.0)
 }

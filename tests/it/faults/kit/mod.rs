@@ -10,7 +10,7 @@ mod tests;
 
 pub(super) use self::{
     case::Case,
-    health::Health,
+    health::{Health, slowness},
     invariants::Invariants,
     ledger::Ledger,
     rig::{FILE, ID, Rig, SIZE, Setup, model, range_start},
