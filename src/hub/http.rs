@@ -1,33 +1,40 @@
 //! The one place that makes HTTP clients.
 //!
 //! Invariant: no client follows a redirect, names a referer, keeps a cookie, unpacks a body or asks
-//! the environment for a proxy. TLS is rustls with the system's certificates; `reqwest` brings its
-//! crypto provider itself, so no process-wide default has to be installed.
+//! the environment for a proxy. TLS is rustls with the system's certificates.
 
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::HubError;
+use super::direct::tls;
 use super::guard::Guard;
 use super::text::root_cause;
 
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// How this program calls itself.
+pub(super) const AGENT: &str = concat!("modelhaul/", env!("CARGO_PKG_VERSION"));
+/// After so long without a byte the system asks whether the other side is still there.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The longest time for a connection.
+pub(super) const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 const IDLE_CONNECTION: Duration = Duration::from_mins(1);
 
 /// Makes a client; `proxy` is the only proxy that it uses, and hosts of `no_proxy` go around it.
 ///
 /// It speaks HTTP/1.1 only, so that each range has a connection of its own. Metadata goes over the same client: then
-/// the first file finds a warm connection, and the system's certificates are read once.
+/// the first file finds a warm connection.
 ///
-/// Fails when the system has no certificates or the proxy's address is no URL that a proxy can have.
+/// Fails when the proxy's address is no URL that a proxy can have.
 pub(crate) fn client(
     connect_timeout: Duration,
+    tls: ClientConfig,
     proxy: Option<&Url>,
     no_proxy: Option<&str>,
 ) -> Result<Client, HubError> {
-    let mut builder = builder(connect_timeout);
+    let mut builder = builder(connect_timeout, tls);
     if let Some(url) = proxy {
         let proxy = Proxy::all(url.clone()).map_err(failed)?;
         builder = builder.proxy(proxy.no_proxy(no_proxy.and_then(NoProxy::from_string)));
@@ -37,7 +44,7 @@ pub(crate) fn client(
 
 /// Makes a client that connects only where `guard` lets it, for addresses that others have written.
 pub(crate) fn guarded_client(connect_timeout: Duration, guard: Guard) -> Result<Client, HubError> {
-    builder(connect_timeout)
+    builder(connect_timeout, tls()?)
         .dns_resolver(guard)
         .pool_max_idle_per_host(0)
         .build()
@@ -54,9 +61,10 @@ fn failed(error: reqwest::Error) -> HubError {
     clippy::disallowed_methods,
     reason = "this is the one factory of clients"
 )]
-fn builder(connect_timeout: Duration) -> ClientBuilder {
+fn builder(connect_timeout: Duration, tls: ClientConfig) -> ClientBuilder {
     Client::builder()
-        .user_agent(concat!("modelhaul/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
+        .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .referer(false)
         .no_gzip()
@@ -66,7 +74,7 @@ fn builder(connect_timeout: Duration) -> ClientBuilder {
         .retry(reqwest::retry::never())
         .connect_timeout(connect_timeout.min(CONNECT_TIMEOUT_MAX))
         .pool_idle_timeout(IDLE_CONNECTION)
-        .tcp_keepalive(Duration::from_secs(30))
+        .tcp_keepalive(KEEPALIVE)
         .http1_only()
         .no_proxy()
 }
@@ -77,6 +85,6 @@ mod tests {
 
     #[test]
     fn a_client_needs_no_crypto_provider_from_the_process() {
-        assert!(client(CONNECT_TIMEOUT_MAX, None, None).is_ok());
+        assert!(client(CONNECT_TIMEOUT_MAX, tls().unwrap(), None, None).is_ok());
     }
 }

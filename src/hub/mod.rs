@@ -5,6 +5,7 @@
 //! left to others.
 
 mod address;
+mod direct;
 mod error;
 mod expected;
 mod fetch_error;
@@ -21,6 +22,7 @@ mod range_body;
 mod reader;
 mod redirect;
 mod refusal;
+mod reply;
 mod request;
 mod text;
 mod token;
@@ -54,7 +56,8 @@ pub(crate) use token::TokenSource;
 pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};
-use http::client;
+use direct::Direct;
+use http::{CONNECT_TIMEOUT_MAX, client};
 use request::Wire;
 
 use crate::clock::Clock;
@@ -96,8 +99,15 @@ impl Hub {
     /// Fails when the endpoint is no hub address, the proxy is no proxy address, or the system has no
     /// certificates.
     pub(crate) fn new(options: HubOptions) -> Result<Self, HubError> {
+        let tls = direct::tls()?;
+        // A proxy is the client's matter: it knows which hosts go around it, and how to ask it.
+        let direct = options.proxy.is_none().then(|| {
+            let longest = options.metadata_timeout.min(CONNECT_TIMEOUT_MAX);
+            Direct::new(longest, tls.clone())
+        });
         let client = client(
             options.metadata_timeout,
+            tls,
             options.proxy.as_ref(),
             options.no_proxy.as_deref(),
         )?;
@@ -105,6 +115,7 @@ impl Hub {
             wire: Arc::new(Wire {
                 endpoint: Endpoint::new(options.endpoint.clone())?,
                 client,
+                direct,
                 tokens: options.tokens,
                 metadata_timeout: options.metadata_timeout,
                 read_timeout: options.read_timeout,

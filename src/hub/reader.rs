@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::HubError;
+use super::direct::Unanswered;
 use super::expected::Expected;
 use super::fetch_error::{BrokenAt, FetchError};
 use super::location::{Cell, Location, RENEWALS_MAX};
@@ -21,8 +22,9 @@ use super::range::{check, expected_header, refused_total, request_header};
 use super::range_body::RangeBody;
 use super::redirect::{self, MAX_HOPS};
 use super::refusal::{Asked, Subject, text};
+use super::reply::Reply;
 use super::request::{Wire, drain, foreign_encoding, is_header, redirect_error};
-use super::text::{printable, root_cause};
+use super::text::printable;
 use crate::domain::{CommitHash, PlannedFile, RepoId};
 use crate::redact::{SafeUrl, Token};
 
@@ -87,11 +89,11 @@ impl RangeReader {
             let ask = async || self.ask_hub(start.clone(), &range, token.as_ref()).await;
             let (location, first) = self.cell.locate(ask).await?;
             let fresh = first.is_some();
-            let (url, response) = match first.flatten() {
-                Some(response) => (location.url.expose().clone(), response),
+            let (url, reply) = match first.flatten() {
+                Some(response) => (location.url.expose().clone(), Reply::from(response)),
                 None => self.fetch(&location, &range, token.as_ref()).await?,
             };
-            let status = response.status();
+            let status = reply.status;
             let refused = matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410);
             if refused {
                 let error = FetchError::Status {
@@ -106,7 +108,7 @@ impl RangeReader {
                 }
                 continue;
             }
-            return match self.accept(&location, &url, &range, response) {
+            return match self.accept(&location, &url, &range, reply) {
                 Err(error @ (FetchError::Changed { .. } | FetchError::Hub(_))) => {
                     self.cell.forget(&location, error.clone()).await;
                     Err(error)
@@ -170,14 +172,14 @@ impl RangeReader {
         location: &Location,
         range: &Range<u64>,
         token: Option<&Token>,
-    ) -> Result<(Url, Response), FetchError> {
+    ) -> Result<(Url, Reply), FetchError> {
         let wire = &self.wire;
         let mut url = location.url.expose().clone();
         let header = request_header(range);
         for _hop in 0..=MAX_HOPS {
             let masked = SafeUrl::new(url.clone()).to_string();
-            let sent = wire.send(&url, token, Some(&header));
-            let response = match timeout(wire.read_timeout, sent).await {
+            let sent = wire.send_for_bytes(&url, token, &header);
+            let reply = match timeout(wire.read_timeout, sent).await {
                 Err(_elapsed) => {
                     return Err(FetchError::Stall {
                         url: masked,
@@ -185,9 +187,8 @@ impl RangeReader {
                         got: 0,
                     });
                 }
-                Ok(Err(error)) => {
-                    let error = error.without_url();
-                    let at = if error.is_connect() {
+                Ok(Err(Unanswered { at_connect, cause })) => {
+                    let at = if at_connect {
                         BrokenAt::Connect
                     } else {
                         BrokenAt::Answer
@@ -195,25 +196,23 @@ impl RangeReader {
                     return Err(FetchError::Transport {
                         url: masked,
                         at,
-                        cause: root_cause(&error),
+                        cause,
                     });
                 }
-                Ok(Ok(response)) => response,
+                Ok(Ok(reply)) => reply,
             };
             if wire.endpoint.is_hub(&url) {
                 self.file
-                    .check_hub(&url, response.headers(), response.status().is_success())?;
+                    .check_hub(&url, &reply.headers, reply.status.is_success())?;
             }
-            if !redirect::is_redirect(response.status()) {
-                return Ok((url, response));
+            if !redirect::is_redirect(reply.status) {
+                return Ok((url, reply));
             }
-            url = redirect::target(&url, response.headers()).map_err(|rule| {
-                FetchError::Redirect {
-                    url: masked,
-                    rule: rule.to_owned(),
-                }
+            url = redirect::target(&url, &reply.headers).map_err(|rule| FetchError::Redirect {
+                url: masked,
+                rule: rule.to_owned(),
             })?;
-            drain(response).await;
+            reply.content.drain().await;
         }
         Err(FetchError::Redirect {
             url: SafeUrl::new(url).to_string(),
@@ -226,14 +225,17 @@ impl RangeReader {
         location: &Location,
         url: &Url,
         range: &Range<u64>,
-        response: Response,
+        reply: Reply,
     ) -> Result<RangeBody, FetchError> {
-        self.file
-            .check_page(url, response.status(), response.headers())?;
+        let Reply {
+            status,
+            headers,
+            content,
+        } = reply;
+        let headers = &headers;
+        self.file.check_page(url, status, headers)?;
         let size = self.size();
         let url = SafeUrl::new(url.clone()).to_string();
-        let headers = response.headers();
-        let status = response.status();
         let expected = range.end - range.start;
         let wrong = |got: String| FetchError::WrongRange {
             url: url.clone(),
@@ -294,7 +296,7 @@ impl RangeReader {
             }
         }
         Ok(RangeBody::new(
-            response,
+            content,
             url,
             expected,
             length.is_some(),

@@ -21,8 +21,10 @@ use url::Url;
 
 use super::HubError;
 use super::address::{Endpoint, host_of};
+use super::direct::{Direct, Unanswered};
 use super::redirect::{self, MAX_HOPS};
 use super::refusal::{Asked, Refusal, Subject, cause, text};
+use super::reply::Reply;
 use super::text::{printable, root_cause};
 use super::token::TokenSource;
 use crate::clock::Clock;
@@ -32,9 +34,6 @@ use crate::redact::{SafeUrl, Token};
 
 /// How much of a refusal's body is read for the hub's words.
 const REFUSAL_LIMIT: usize = 16 << 10;
-/// A redirect's body up to this length is read, so that its connection can be used again.
-const DRAIN_LIMIT: u64 = 64 << 10;
-const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 /// A metadata answer may take this many times the time limit of its first byte.
 const BODY_PATIENCE: u32 = 30;
 
@@ -42,6 +41,8 @@ const BODY_PATIENCE: u32 = 30;
 pub(crate) struct Wire {
     pub(crate) endpoint: Endpoint,
     pub(crate) client: Client,
+    /// For the bytes of files; none behind a proxy.
+    pub(super) direct: Option<Direct>,
     pub(crate) tokens: TokenSource,
     pub(crate) metadata_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -116,22 +117,47 @@ impl Wire {
         token: Option<&Token>,
         range: Option<&str>,
     ) -> reqwest::Result<Response> {
-        let mut request = self
-            .client
-            .get(url.clone())
-            .header(ACCEPT_ENCODING, "identity");
-        if let Some(range) = range {
-            request = request.header(RANGE, range);
-        }
-        if let Some(token) = token.filter(|_| self.endpoint.is_hub(url)) {
-            request = request.header(AUTHORIZATION, bearer(token));
-        }
+        let headers = self.headers(url, token, range);
         let asked = Instant::now();
-        let answer = request.send().await;
+        let answer = self.client.get(url.clone()).headers(headers).send().await;
         let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
         self.metrics
             .asked_upstream(self.endpoint.is_hub(url), status, asked.elapsed());
         answer
+    }
+
+    /// The same for the bytes of a file, over a connection whose body the caller reads.
+    pub(super) async fn send_for_bytes(
+        &self,
+        url: &Url,
+        token: Option<&Token>,
+        range: &str,
+    ) -> Result<Reply, Unanswered> {
+        let Some(direct) = self.direct.as_ref().filter(|_| Direct::speaks(url)) else {
+            let answer = self.send(url, token, Some(range)).await;
+            return answer.map(Reply::from).map_err(|error| Unanswered {
+                at_connect: error.is_connect(),
+                cause: root_cause(&error.without_url()),
+            });
+        };
+        let asked = Instant::now();
+        let answer = direct.get(url, self.headers(url, token, Some(range))).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+        self.metrics
+            .asked_upstream(self.endpoint.is_hub(url), status, asked.elapsed());
+        answer
+    }
+
+    fn headers(&self, url: &Url, token: Option<&Token>, range: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(range) = range.and_then(|range| HeaderValue::from_str(range).ok()) {
+            headers.insert(RANGE, range);
+        }
+        if let Some(token) = token.filter(|_| self.endpoint.is_hub(url)) {
+            headers.insert(AUTHORIZATION, bearer(token));
+        }
+        headers
     }
 
     /// What a request that got no answer in time means.
@@ -276,18 +302,9 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<String> {
         .then(|| printable(encoding))
 }
 
-/// Reads what is left of a short answer: a connection with unread bytes on it is lost.
-pub(crate) async fn drain(mut response: Response) {
-    if response
-        .content_length()
-        .is_none_or(|length| length > DRAIN_LIMIT)
-    {
-        return;
-    }
-    let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
-    if timeout(DRAIN_PATIENCE, rest).await.is_err() {
-        tracing::debug!("A redirect's body did not end; its connection is given up.");
-    }
+/// Reads what is left of a short answer.
+pub(crate) async fn drain(response: Response) {
+    Reply::from(response).content.drain().await;
 }
 
 /// The error for a redirect that is not followed.

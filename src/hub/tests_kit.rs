@@ -99,6 +99,15 @@ impl Reply {
         }
     }
 
+    /// Something that is no HTTP, then the end.
+    pub(super) fn raw(bytes: &str) -> Self {
+        Self {
+            head: String::new(),
+            steps: vec![Step::Send(bytes.into())],
+            keep: false,
+        }
+    }
+
     /// Breaks the connection.
     pub(super) fn reset() -> Self {
         Self {

@@ -4,6 +4,7 @@
 
 use hf_hub::{HFClient, HFError};
 
+use super::direct::tls;
 use super::http::client;
 use super::tests_kit::{PATIENCE, Reply, SECRET, SHA, Server, hub, repo};
 use crate::domain::{FailureCode, Revision};
@@ -12,7 +13,7 @@ fn oracle(server: &Server) -> HFClient {
     HFClient::builder()
         .endpoint(server.url().as_str())
         .token(SECRET)
-        .client(client(PATIENCE, None, None).unwrap())
+        .client(client(PATIENCE, tls().unwrap(), None, None).unwrap())
         .cache_enabled(false)
         .retry_max_attempts(0)
         .build()

@@ -2,8 +2,9 @@
 //!
 //! Invariant: an answer is handed out only while the database has the version that was taken before its rows were
 //! read, the same job runs in this process, it is younger than [`LONGEST`], because the cache's files have no
-//! version, and it `lasts`: what says that files are there is never kept. So a caller always sees its own writes, and another process's within a quarter of a second. One caller
-//! reads for all that ask at the same time. The running job's numbers are not kept: they are added to each answer.
+//! version, and it `lasts`: what says that files are there is never kept for those who come later. So a caller always
+//! sees its own writes, and another process's within a quarter of a second. One caller reads for all that wait for it
+//! to begin. The running job's numbers are not kept: they are added to each answer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,13 +59,14 @@ impl<T> Kept<T> {
         lasts: fn(&T) -> bool,
         make: impl FnOnce() -> F,
     ) -> Result<Arc<T>> {
-        if let Some(value) = self.good_for(Basis::now(context).await?, lasts) {
+        let came = Instant::now();
+        if let Some(value) = self.good_for(came, Basis::now(context).await?, lasts) {
             return Ok(value);
         }
         let _making = self.making.lock().await;
         // Taken anew: the one before may have read its rows after this caller's own write, or not.
         let basis = Basis::now(context).await?;
-        if let Some(value) = self.good_for(basis, lasts) {
+        if let Some(value) = self.good_for(came, basis, lasts) {
             return Ok(value);
         }
         let asked = Instant::now();
@@ -74,10 +76,13 @@ impl<T> Kept<T> {
         Ok(value)
     }
 
-    fn good_for(&self, now: Basis, lasts: fn(&T) -> bool) -> Option<Arc<T>> {
+    /// What is kept, if it is as good as what a caller would read who came at that time.
+    fn good_for(&self, came: Instant, now: Basis, lasts: fn(&T) -> bool) -> Option<Arc<T>> {
         let last = self.lock();
         let (basis, asked, value) = last.as_ref()?;
-        (*basis == now && asked.elapsed() < LONGEST && lasts(value)).then(|| Arc::clone(value))
+        // What was begun after the caller came is as new as what it would read itself.
+        let fresh = *asked >= came || (asked.elapsed() < LONGEST && lasts(value));
+        (*basis == now && fresh).then(|| Arc::clone(value))
     }
 
     fn is_old(&self) -> bool {

@@ -1,8 +1,8 @@
 //! The hub's ranged reads as a source of the transfer engine.
 
 use std::ops::Range;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -48,14 +48,13 @@ struct HubBody {
 }
 
 impl Body for HubBody {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
-        async move {
-            self.body
-                .next()
-                .await
-                .map_err(|error| source_error(&error, &self.path))
-        }
-        .boxed()
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, SourceError>> {
+        let read = self.body.poll_read(context, buffer);
+        read.map_err(|error| source_error(&error, &self.path))
     }
 }
 

@@ -37,8 +37,8 @@ impl BufferPool {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         Buffer {
-            data: reused.unwrap_or_else(|| Vec::with_capacity(self.bytes)),
-            limit: self.bytes,
+            data: reused.unwrap_or_else(|| vec![0; self.bytes]),
+            filled: 0,
             pool: Arc::clone(self),
             _permit: permit,
         }
@@ -48,35 +48,53 @@ impl BufferPool {
 /// Some bytes on their way to the disk.
 #[derive(Debug)]
 pub(super) struct Buffer {
+    /// As long as the pool's buffers are, always.
     data: Vec<u8>,
-    limit: usize,
+    filled: usize,
     pool: Arc<BufferPool>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Buffer {
+    /// Where the next bytes go; what is in it before means nothing.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.data[self.filled..]
+    }
+
+    /// Takes the first `count` bytes of the room in.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.filled += count;
+        assert!(self.filled <= self.data.len(), "more than there was room for");
+    }
+
     /// Takes as many of `bytes` as fit and answers how many.
+    #[cfg(test)]
     pub(super) fn fill(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.limit - self.data.len());
-        self.data.extend_from_slice(&bytes[..count]);
+        let count = bytes.len().min(self.room().len());
+        self.room()[..count].copy_from_slice(&bytes[..count]);
+        self.filled(count);
         count
     }
 
     /// Whether nothing more fits.
     pub(super) fn is_full(&self) -> bool {
-        self.data.len() >= self.limit
+        self.filled == self.data.len()
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.filled == 0
     }
 
     /// The bytes in it.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.data
+        &self.data[..self.filled]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut data = std::mem::take(&mut self.data);
-        data.clear();
+        let data = std::mem::take(&mut self.data);
         self.pool
             .free
             .lock()
@@ -96,12 +114,16 @@ mod tests {
         let pool = BufferPool::new(2, 4);
         let mut first = pool.take().await;
         let _second = pool.take().await;
-        assert_eq!(first.fill(b"abcdef"), 4);
+        first.room()[..2].copy_from_slice(b"ab");
+        first.filled(2);
+        assert_eq!(first.bytes(), b"ab");
+        assert_eq!(first.room().len(), 2);
+        first.filled(2);
         assert!(first.is_full());
         let third = tokio::time::timeout(Duration::from_millis(20), pool.take()).await;
         assert!(third.is_err());
         drop(first);
         let third = pool.take().await;
-        assert!(third.bytes().is_empty());
+        assert!(third.is_empty());
     }
 }

@@ -15,6 +15,10 @@ const UNLIMITED: u64 = u64::MAX;
 /// What a connection brings at least before another one is opened, in bytes per second, while there is a limit.
 const CONNECTION: u64 = 1_000_000;
 
+/// A read takes at most this part of a second's bytes, but not less than this many bytes.
+const AT_ONCE: u64 = 50;
+const LEAST_AT_ONCE: u64 = 4096;
+
 /// A speed limit in bytes per second that may be changed while it is in use.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
@@ -60,6 +64,14 @@ impl RateLimiter {
     pub(super) fn connections(&self) -> usize {
         let limit = self.limit.load(Ordering::Acquire);
         usize::try_from(limit.div_ceil(CONNECTION)).unwrap_or(usize::MAX)
+    }
+
+    /// The most bytes to read before asking [`Self::acquire`] for them: larger reads would come in bursts.
+    pub(super) fn most_at_once(&self) -> u64 {
+        match self.limit.load(Ordering::Acquire) {
+            UNLIMITED => UNLIMITED,
+            limit => (limit / AT_ONCE).max(LEAST_AT_ONCE),
+        }
     }
 
     /// Waits until `bytes` may pass. Dropping the future gives the place in the queue up.

@@ -6,6 +6,8 @@
 //! final names are left to the [`Keeper`]; how bytes come over the network is left to the [`Source`].
 
 mod buffer;
+#[cfg(test)]
+mod chunks;
 mod compare;
 mod disk;
 mod dispatch;

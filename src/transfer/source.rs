@@ -6,8 +6,8 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::error::SourceError;
@@ -20,6 +20,11 @@ pub(crate) trait Source: Debug + Send + Sync {
 
 /// The bytes of one range, in order.
 pub(crate) trait Body: Send {
-    /// The next bytes; `None` at the end. Not called again after an error or the end.
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>>;
+    /// Reads some bytes into `buffer`, which has room, and answers how many; 0 at the end. Not called again after an
+    /// error or the end. The buffer is another one each time: nothing may be kept in it.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, SourceError>>;
 }

@@ -1,14 +1,15 @@
-//! One connection: receives the bytes of one piece and hands them to the disk in large writes.
+//! One connection: receives the bytes of one piece into a buffer and hands it to the disk in large writes.
 //!
 //! Invariant: at most one buffer is being filled and one being written. Whatever was received is written, also
 //! when the piece ends early. It trusts no length that the source gives.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::buffer::{Buffer, BufferPool};
 use super::disk::Disk;
@@ -92,8 +93,8 @@ struct Stream {
 struct Filling {
     offset: u64,
     buffer: Buffer,
-    /// When the bytes are written even though the buffer is not full.
-    due: Instant,
+    /// When the bytes are written even though the buffer is not full; none while there are none.
+    due: Option<Instant>,
 }
 
 impl Stream {
@@ -112,100 +113,116 @@ impl Stream {
         };
         let mut heard = Instant::now();
         loop {
-            let Some(chunk) = self.next(&mut *body, heard).await? else {
-                return self.ended();
-            };
-            let Chunk::Bytes(chunk) = chunk else {
-                return Ok(());
-            };
-            if chunk.is_empty() {
-                // Empty chunks are no sign of life; a flood of them must not keep the thread.
-                if heard.elapsed() >= self.shared.options.stall_timeout {
-                    return Err(self.silent(self.shared.options.stall_timeout));
+            match self.next(&mut *body, heard).await? {
+                Next::Revoked => return Ok(()),
+                Next::End => return self.ended(),
+                Next::Bytes(count) => {
+                    let more = self.accept(count).await?;
+                    if !more || revoked.is_cancelled() {
+                        return Ok(());
+                    }
                 }
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let more = self.accept(&chunk).await?;
-            if !more || revoked.is_cancelled() {
-                return Ok(());
             }
             heard = Instant::now();
             self.piece.listen(heard);
         }
     }
 
-    /// The next chunk; writes a buffer meanwhile when its time has come.
-    async fn next(&mut self, body: &mut dyn Body, heard: Instant) -> Result<Option<Chunk>, Fault> {
+    /// Reads what comes next into the buffer; writes the buffer meanwhile when its time has come.
+    async fn next(&mut self, body: &mut dyn Body, heard: Instant) -> Result<Next, Fault> {
         let mut stalled = heard + self.shared.options.stall_timeout;
         let revoked = self.piece.revoked.clone();
-        // Kept alive across flushes: a source need not be able to resume a dropped call.
-        let mut next = body.next();
         loop {
-            let due = self.filling.as_ref().map_or(stalled, |filling| filling.due);
+            let began = Instant::now();
+            if self.filling.is_none() {
+                self.make_room(&revoked).await;
+                // A disk that hangs is no silence of the server.
+                stalled += began.elapsed();
+            }
+            let Some(Filling { buffer, due, .. }) = &mut self.filling else {
+                return Ok(Next::Revoked);
+            };
+            // Never past the piece: what lies behind it belongs to another stream.
+            let rest = self.piece.left().min(self.shared.limiter.most_at_once());
+            let most = usize::try_from(rest).unwrap_or(usize::MAX).max(1);
+            let due = due.unwrap_or(stalled);
+            let read = poll_fn(|context| {
+                let room = buffer.room();
+                let most = most.min(room.len());
+                body.poll_read(context, &mut room[..most])
+            });
             tokio::select! {
                 biased;
-                () = revoked.cancelled() => return Ok(Some(Chunk::Revoked)),
-                chunk = &mut next => {
-                    return Ok(chunk.map_err(Fault::Source)?.map(Chunk::Bytes));
+                () = revoked.cancelled() => return Ok(Next::Revoked),
+                read = read => {
+                    return match read.map_err(Fault::Source)? {
+                        0 => Ok(Next::End),
+                        count => Ok(Next::Bytes(count)),
+                    };
                 }
                 () = sleep_until(due.min(stalled)) => {
-                    if self.filling.is_none() || due > stalled {
+                    if due >= stalled {
                         return Err(self.silent(self.shared.options.stall_timeout));
                     }
                     let began = Instant::now();
                     self.piece.writes();
                     self.flush().await?;
                     self.piece.listen(Instant::now());
-                    // A disk that hangs is no silence of the server.
                     stalled += began.elapsed();
                 }
             }
         }
     }
 
-    /// Takes what belongs to the piece; answers whether the piece wants more.
-    async fn accept(&mut self, chunk: &Bytes) -> Result<bool, Fault> {
-        let revoked = self.piece.revoked.clone();
-        let (mut at, count) = self.piece.claim(chunk.len() as u64);
-        self.shared.progress.received(chunk.len() as u64);
-        let count = usize::try_from(count).expect("not longer than the chunk");
-        let mut bytes = &chunk[..count];
-        while !bytes.is_empty() {
-            if self.filling.is_none() {
-                // The hash is often the slowest step and has one thread: it must not be starved by the others.
-                let lag = self.shared.hash_lag.load(Ordering::Relaxed);
-                tokio::select! {
-                    () = self.part.hash_within(lag) => {}
-                    () = revoked.cancelled() => {}
-                }
-                self.filling = Some(Filling {
-                    offset: at,
-                    buffer: self.shared.buffers.take().await,
-                    due: Instant::now() + self.shared.options.checkpoint_interval,
-                });
+    /// Waits for a buffer. There is none afterwards when the stream was revoked meanwhile.
+    async fn make_room(&mut self, revoked: &CancellationToken) {
+        // The hash is often the slowest step and has one thread: it must not be starved by the others.
+        let lag = self.shared.hash_lag.load(Ordering::Relaxed);
+        let room = async {
+            self.part.hash_within(lag).await;
+            self.shared.buffers.take().await
+        };
+        self.piece.writes();
+        let buffer = tokio::select! {
+            biased;
+            () = revoked.cancelled() => None,
+            buffer = room => Some(buffer),
+        };
+        self.piece.listen(Instant::now());
+        self.filling = buffer.map(|buffer| Filling {
+            offset: 0,
+            buffer,
+            due: None,
+        });
+    }
+
+    /// Takes what belongs to the piece of what was read; answers whether the piece wants more.
+    async fn accept(&mut self, read: usize) -> Result<bool, Fault> {
+        let (at, count) = self.piece.claim(read as u64);
+        self.shared.progress.received(read as u64);
+        let count = usize::try_from(count).expect("not more than was read");
+        let now = Instant::now();
+        if let Some(filling) = &mut self.filling {
+            if filling.buffer.is_empty() {
+                filling.offset = at;
+                filling.due = Some(now + self.shared.options.checkpoint_interval);
             }
-            let Some(filling) = &mut self.filling else {
-                break;
-            };
-            let filled = filling.buffer.fill(bytes);
-            at += filled as u64;
-            bytes = &bytes[filled..];
-            if filling.buffer.is_full() || filling.due <= Instant::now() {
+            filling.buffer.filled(count);
+            if filling.buffer.is_full() || filling.due.is_some_and(|due| due <= now) {
                 self.flush().await?;
             }
         }
         // After the bytes are safe, so that stopping does not wait for the limit.
         tokio::select! {
-            () = self.shared.limiter.acquire(chunk.len()) => {}
-            () = revoked.cancelled() => {}
+            () = self.shared.limiter.acquire(read) => {}
+            () = self.piece.revoked.cancelled() => {}
         }
         Ok(!self.piece.rest().is_empty())
     }
 
     /// Hands the filled buffer to the disk, after the one before is written.
     async fn flush(&mut self) -> Result<(), Fault> {
-        let Some(filling) = self.filling.take() else {
+        let Some(filling) = self.filling.take().filter(|filling| !filling.buffer.is_empty()) else {
             return Ok(());
         };
         self.settle().await?;
@@ -256,7 +273,10 @@ impl Stream {
     }
 }
 
-enum Chunk {
-    Bytes(Bytes),
+/// What came next.
+enum Next {
+    /// So many bytes, in the room of the buffer.
+    Bytes(usize),
+    End,
     Revoked,
 }

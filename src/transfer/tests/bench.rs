@@ -3,15 +3,16 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::Range;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::super::hasher::ContentHasher;
@@ -72,7 +73,6 @@ struct LoopbackBody {
     stream: Option<TcpStream>,
     idle: Arc<Mutex<Vec<TcpStream>>>,
     left: u64,
-    buffer: BytesMut,
 }
 
 fn broken(error: &std::io::Error) -> SourceError {
@@ -82,7 +82,7 @@ fn broken(error: &std::io::Error) -> SourceError {
 impl Source for Loopback {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let idle = self.idle.lock().await.pop();
+            let idle = self.idle.lock().unwrap().pop();
             let mut stream = match idle {
                 Some(stream) => stream,
                 None => TcpStream::connect(self.address)
@@ -95,7 +95,6 @@ impl Source for Loopback {
                 stream: Some(stream),
                 idle: Arc::clone(&self.idle),
                 left: range.end - range.start,
-                buffer: BytesMut::new(),
             }) as Box<dyn Body>)
         }
         .boxed()
@@ -103,23 +102,23 @@ impl Source for Loopback {
 }
 
 impl Body for LoopbackBody {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
-        async move {
-            let Some(stream) = &mut self.stream else {
-                return Ok(None);
-            };
-            self.buffer.reserve(256 << 10);
-            let count = stream
-                .read_buf(&mut self.buffer)
-                .await
-                .map_err(|e| broken(&e))?;
-            self.left -= count as u64;
-            if self.left == 0 {
-                self.idle.lock().await.extend(self.stream.take());
-            }
-            Ok((count > 0).then(|| self.buffer.split().freeze()))
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, SourceError>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut filled = ReadBuf::new(buffer);
+        let read = ready!(Pin::new(stream).poll_read(context, &mut filled));
+        read.map_err(|e| broken(&e))?;
+        let count = filled.filled().len();
+        self.left -= count as u64;
+        if self.left == 0 {
+            self.idle.lock().unwrap().extend(self.stream.take());
         }
-        .boxed()
+        Poll::Ready(Ok(count))
     }
 }
 

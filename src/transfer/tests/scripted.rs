@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 
+use super::super::chunks::Chunks;
 use super::super::{Body, Source, SourceError, SourceErrorKind};
 use crate::domain::{Failure, FailureCode};
 
@@ -136,7 +138,10 @@ impl Source for Scripted {
                 }
             }
             body.rest = rest;
-            Ok(Box::new(body) as Box<dyn Body>)
+            let chunks = stream::try_unfold(body, async |mut body| {
+                Ok(body.next().await?.map(|chunk| (chunk, body)))
+            });
+            Ok(Box::new(Chunks::new(chunks)) as Box<dyn Body>)
         }
         .boxed()
     }
@@ -166,28 +171,26 @@ struct ScriptedBody {
     _guard: OpenGuard,
 }
 
-impl Body for ScriptedBody {
-    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, SourceError>> {
-        async move {
-            if !self.pause.is_zero() {
-                tokio::time::sleep(self.pause).await;
-            }
-            if !self.rest.is_empty() {
-                let chunk = self.rest.split_to(self.chunk.min(self.rest.len()));
-                self.given.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-                return Ok(Some(chunk));
-            }
-            match self.end {
-                End::None => Ok(None),
-                End::Break => Err(SourceError::transient(
-                    FailureCode::Network,
-                    "reset by peer",
-                )),
-                End::Stall => std::future::pending().await,
-                End::Empty => Ok(Some(Bytes::new())),
-            }
+impl ScriptedBody {
+    /// The next chunk; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
+        if !self.pause.is_zero() {
+            tokio::time::sleep(self.pause).await;
         }
-        .boxed()
+        if !self.rest.is_empty() {
+            let chunk = self.rest.split_to(self.chunk.min(self.rest.len()));
+            self.given.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+            return Ok(Some(chunk));
+        }
+        match self.end {
+            End::None => Ok(None),
+            End::Break => Err(SourceError::transient(
+                FailureCode::Network,
+                "reset by peer",
+            )),
+            End::Stall => std::future::pending().await,
+            End::Empty => Ok(Some(Bytes::new())),
+        }
     }
 }
 
