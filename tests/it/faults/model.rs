@@ -34,9 +34,13 @@ enum Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Job {
     None,
-    Active { paused: bool },
+    Active {
+        paused: bool,
+    },
     Completed,
     Failed,
+    /// Asked to stop; what it has reached before it hears of that, success or failure, counts.
+    Cancelling,
     Cancelled,
 }
 
@@ -70,20 +74,21 @@ fn asks() -> impl Strategy<Value = Vec<(usize, Ask)>> {
 impl Truth {
     /// What the worker may have made of it since: a job that is not held ends by itself.
     fn later(self, exists: bool) -> Vec<Self> {
-        let done = match self.job {
-            // A pause that comes in the last moment comes too late.
-            Job::Active { .. } if exists => Self {
-                job: Job::Completed,
-                cached: true,
-                ..self
-            },
-            Job::Active { .. } => Self {
-                job: Job::Failed,
-                ..self
-            },
-            _ => return vec![self],
+        // A pause or a cancel that comes in the last moment comes too late.
+        let done = Self {
+            job: if exists { Job::Completed } else { Job::Failed },
+            cached: self.cached || exists,
+            ..self
         };
-        vec![self, done]
+        let cancelled = Self {
+            job: Job::Cancelled,
+            ..self
+        };
+        match self.job {
+            Job::Active { .. } => vec![self, done],
+            Job::Cancelling => vec![self, done, cancelled],
+            _ => vec![self],
+        }
     }
 
     /// The truth after an answer, or none when the answer would be wrong.
@@ -117,9 +122,16 @@ impl Truth {
                     ..self
                 }),
             (Ask::Cancel, 200) if active => (*changed == true).then_some(Self {
-                job: Job::Cancelled,
+                job: Job::Cancelling,
                 ..self
             }),
+            // Who asks for it again gets another job, when this one has ended.
+            (Ask::Start | Ask::Retry, _) if job == Job::Cancelling => None,
+            (Ask::Cancel | Ask::Pause | Ask::Resume, 200) | (Ask::Delete, 409)
+                if job == Job::Cancelling =>
+            {
+                Some(self)
+            }
             (Ask::Pause, 200) if active => with(Job::Active { paused: true }),
             (Ask::Resume, 200) if active => with(Job::Active { paused: false }),
             (Ask::Cancel | Ask::Pause | Ask::Resume, 200) => {
@@ -160,7 +172,8 @@ impl Truth {
             Job::Completed => false,
             Job::Failed => short == "not_started" && state == "failed",
             // A running job needs a moment to let go.
-            Job::Cancelled => !self.cached && (state == "cancelled" || state == "running"),
+            Job::Cancelling => state == "running" && !self.cached,
+            Job::Cancelled => state == "cancelled" && !self.cached,
         }
     }
 }
