@@ -37,6 +37,8 @@ enum Job {
     Active {
         paused: bool,
     },
+    /// Completed between a start's look at the cache and its row: that start gets a job, which finds everything.
+    Landing,
     Completed,
     Failed,
     /// Asked to stop; what it has reached before it hears of that, success or failure, counts.
@@ -85,6 +87,13 @@ impl Truth {
             ..self
         };
         match self.job {
+            Job::Active { .. } if exists => {
+                let landing = Self {
+                    job: Job::Landing,
+                    ..done
+                };
+                vec![self, done, landing]
+            }
             Job::Active { .. } => vec![self, done],
             Job::Cancelling => vec![self, done, cancelled],
             _ => vec![self],
@@ -102,6 +111,11 @@ impl Truth {
         let with = |job| Some(Self { job, ..self });
         if !registered && !matches!(ask, Ask::Register | Ask::RegisterOther) {
             return (status == 404 && body["code"] == "unknown_model").then_some(self);
+        }
+        if job == Job::Landing {
+            let again = matches!(ask, Ask::Start | Ask::Retry) && status == 202;
+            let job = Job::Active { paused: false };
+            return (again && body["created"] == true).then_some(Self { job, ..self });
         }
         match (ask, status) {
             (Ask::Register | Ask::RegisterOther, 201) if !registered => Some(Self {
@@ -169,10 +183,10 @@ impl Truth {
             Job::Active { paused: false } => {
                 short == "downloading" && ["queued", "running", "waiting"].contains(&state)
             }
-            Job::Completed => false,
+            Job::Landing | Job::Completed => false,
             Job::Failed => short == "not_started" && state == "failed",
             // A running job needs a moment to let go.
-            Job::Cancelling => state == "running" && !self.cached,
+            Job::Cancelling => state == "running",
             Job::Cancelled => state == "cancelled" && !self.cached,
         }
     }

@@ -227,12 +227,17 @@ fn a10_status_is_quick_on_a_slow_line() {
 
 #[test]
 fn a12_a_byte_is_flipped_once() {
-    // Half a second for a fetch, so that the third one is seen while it runs.
-    let mut rig = Setup::new().rate(2 * SIZE).open(
+    // A second for a fetch; the byte is in its second request, so that the third fetch is seen before it is asked for.
+    let mut rig = Setup::new().rate(SIZE).open(
         "A12a",
         "the same byte is flipped on the way in the first two fetches",
     );
-    let flip = rig.cdn(|fault| fault, Misdeed::Corrupt { offset: 4_000_000 });
+    let flip = rig.cdn(
+        |fault| fault,
+        Misdeed::Corrupt {
+            offset: SIZE - 1000,
+        },
+    );
     rig.start(ID);
     wait_for(LONG, "the third fetch begins", || {
         holds(rig.sent() > SIZE * 2)
