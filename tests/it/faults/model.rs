@@ -282,8 +282,9 @@ impl World {
         }
         // Whatever was asked, everything comes to an end and can be asked for again.
         for (model, id) in ids.iter().enumerate() {
+            // One whose registration is gone may have left a part, which the next job of its files takes up or removes.
             if truths[model].iter().all(|truth| !truth.registered) {
-                continue;
+                self.ask(id, Ask::Register);
             }
             self.ask(id, Ask::Resume);
             self.ask(id, Ask::Start);

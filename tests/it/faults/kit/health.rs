@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Service};
+use crate::support::{Client, Service, slowness};
 
 /// How long an answer may take.
 const SOON: Duration = Duration::from_secs(1);
@@ -69,16 +69,4 @@ fn ask(client: &Client, over: &AtomicBool) -> Result<u32, String> {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     Ok(answers)
-}
-
-/// How much longer things take on this machine than on an idle one: its load for each of its processors, at least 1.
-pub(crate) fn slowness() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = text
-        .split(' ')
-        .next()
-        .and_then(|load| load.parse::<f64>().ok());
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let processors = f64::from(u32::try_from(processors).unwrap_or(1));
-    (load.unwrap_or(0.0) / processors).max(1.0)
 }

@@ -8,9 +8,11 @@ mod rig;
 #[cfg(test)]
 mod tests;
 
+pub(super) use crate::support::slowness;
+
 pub(super) use self::{
     case::Case,
-    health::{Health, slowness},
+    health::Health,
     invariants::Invariants,
     ledger::Ledger,
     rig::{FILE, ID, Rig, SIZE, Setup, model, range_start},
