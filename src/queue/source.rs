@@ -12,28 +12,22 @@ use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
 /// One file of a hub repository.
 #[derive(Debug)]
-pub(crate) struct HubSource {
-    path: RepoPath,
-    reader: RangeReader,
-}
+pub(crate) struct HubSource(RangeReader);
 
 impl HubSource {
-    pub(crate) fn new(path: RepoPath, reader: RangeReader) -> Self {
-        Self { path, reader }
+    pub(crate) fn new(reader: RangeReader) -> Self {
+        Self(reader)
     }
 }
 
 impl Source for HubSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let body = self
-                .reader
-                .open(range)
-                .await
-                .map_err(|error| source_error(&error, &self.path))?;
+            let path = self.0.path();
+            let body = self.0.open(range).await;
             let body: Box<dyn Body> = Box::new(HubBody {
-                path: self.path.clone(),
-                body,
+                body: body.map_err(|error| source_error(&error, path))?,
+                path: path.clone(),
             });
             Ok(body)
         }
