@@ -37,6 +37,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         "serving"
     );
 
+    let admin = super::admin_token::watch(&context.config, server.admin_key());
     // Whichever of the two ends first takes the other one along.
     let serving = async {
         let served = server.run_until(shutdown.token()).await;
@@ -49,7 +50,10 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         worked
     };
     let both = Box::pin(async {
-        let both = tokio::join!(serving, working);
+        let both = tokio::select! {
+            both = async { tokio::join!(serving, working) } => both,
+            never = admin => match never {},
+        };
         // Folds the WAL into the database, so that a copy of the one file is all of it.
         manager.close().await;
         both

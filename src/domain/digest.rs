@@ -3,6 +3,7 @@
 //! The hub's etag equals this digest, and the cache uses it as a file name, so only hex gets in.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -20,9 +21,9 @@ pub struct InvalidDigest {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// sha256 of the content, 64 hex digits.
-    Sha256(String),
+    Sha256(Arc<str>),
     /// sha1 of `blob <length>\0` and the content, 40 hex digits.
-    GitSha1(String),
+    GitSha1(Arc<str>),
 }
 
 impl Digest {
@@ -31,8 +32,8 @@ impl Digest {
         let hex = text.trim().trim_start_matches("W/").trim_matches('"');
         let legal = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match hex.len() {
-            64 if legal => Ok(Self::Sha256(hex.to_owned())),
-            40 if legal => Ok(Self::GitSha1(hex.to_owned())),
+            64 if legal => Ok(Self::Sha256(hex.into())),
+            40 if legal => Ok(Self::GitSha1(hex.into())),
             _ => Err(InvalidDigest {
                 given: text
                     .chars()
@@ -94,7 +95,7 @@ mod tests {
         let sha256 = "0a".repeat(32);
         assert_eq!(
             Digest::parse(&format!("W/\"{sha1}\"")).unwrap(),
-            Digest::GitSha1(sha1.clone())
+            Digest::GitSha1(sha1.as_str().into())
         );
         assert_eq!(Digest::parse(&sha256).unwrap().as_str(), sha256);
         for bad in [

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::halt::Cause;
 use super::keeper::{FileKeeper, KeptFile};
 use super::notes::Notes;
 use super::plan::{self, Plan};
@@ -128,10 +129,13 @@ pub(crate) async fn fetch(
             run.halt.token().clone(),
         )
         .await;
-    if let Err(TransferError::Failed(failure)) = &outcome
-        && failure.code != FailureCode::LeaseLost
-        && let Err(failure) = keeper.drop_useless().await
-    {
+    let ends = match &outcome {
+        Err(TransferError::Failed(failure)) => failure.code != FailureCode::LeaseLost,
+        // A pause or a stop goes on with what is only noted; after a cancel nobody may.
+        Err(TransferError::Cancelled) => run.halt.cause() == Some(Cause::Cancelled),
+        _ => false,
+    };
+    if ends && let Err(failure) = keeper.drop_useless().await {
         tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
     }
     match outcome {

@@ -306,5 +306,9 @@ pub(super) fn all<R, T>(rows: Vec<R>) -> Result<Vec<T>>
 where
     T: TryFrom<R, Error = StoreError>,
 {
-    rows.into_iter().map(T::try_from).collect()
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        all.push(T::try_from(row)?);
+    }
+    Ok(all)
 }
