@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use error::CacheError;
 pub(crate) use layout::PartName;
 pub(crate) use lock::BlobLock;
+pub(crate) use remove::Trash;
 pub(crate) use space::Space;
 pub(crate) use suspect::Identity;
 

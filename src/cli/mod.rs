@@ -34,6 +34,7 @@ mod serve;
 mod status;
 mod templates;
 mod token;
+mod url_file;
 mod wait;
 mod work;
 

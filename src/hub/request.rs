@@ -137,6 +137,7 @@ impl Wire {
             let answer = self.send(url, token, Some(range)).await;
             return answer.map(Reply::from).map_err(|error| Unanswered {
                 at_connect: error.is_connect(),
+                forbidden: false,
                 cause: root_cause(&error.without_url()),
             });
         };

@@ -52,7 +52,7 @@ pub(crate) use live::Beginning;
 pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
 pub use outcome::{
-    Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, Started, WorkScope,
+    Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, RemovedFolder, Started, WorkScope,
 };
 
 pub use plan::{Comparison, Freshness};

@@ -12,7 +12,7 @@ use crate::domain::{Failure, FailureCode, Origin, Phase, Readiness};
 pub(crate) async fn run_handler(run: &Arc<Run>) -> Result<(), Stop> {
     let model_path = match &run.model.spec.origin {
         Origin::Handler { model_path } => model_path.clone(),
-        Origin::Hub { .. } => None,
+        Origin::Hub { .. } | Origin::Urls { .. } => None,
     };
     let model_id = run.model.id().clone();
     let Some(handler) = run.context.handlers.get(&model_id) else {

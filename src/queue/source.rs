@@ -1,4 +1,4 @@
-//! The hub's ranged reads as a source of the transfer engine.
+//! Ranged reads over HTTP, from the hub or elsewhere, as a source of the transfer engine.
 
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -7,31 +7,51 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, HubError, RangeBody, RangeReader};
+use crate::hub::{FetchError, HubError, RangeBody, RangeReader, WebReader};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
-/// One file of a hub repository.
+/// One file of a server.
 #[derive(Debug)]
-pub(crate) struct HubSource {
+pub(crate) struct HttpSource {
     path: RepoPath,
-    reader: RangeReader,
+    reader: Reader,
 }
 
-impl HubSource {
-    pub(crate) fn new(path: RepoPath, reader: RangeReader) -> Self {
+/// Who asks for its ranges.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Hub(RangeReader),
+    Web(WebReader),
+}
+
+impl From<RangeReader> for Reader {
+    fn from(reader: RangeReader) -> Self {
+        Self::Hub(reader)
+    }
+}
+
+impl From<WebReader> for Reader {
+    fn from(reader: WebReader) -> Self {
+        Self::Web(reader)
+    }
+}
+
+impl HttpSource {
+    pub(crate) fn new(path: RepoPath, reader: impl Into<Reader>) -> Self {
+        let reader = reader.into();
         Self { path, reader }
     }
 }
 
-impl Source for HubSource {
+impl Source for HttpSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let body = self
-                .reader
-                .open(range)
-                .await
-                .map_err(|error| source_error(&error, &self.path))?;
-            let body: Box<dyn Body> = Box::new(HubBody {
+            let opened = match &self.reader {
+                Reader::Hub(reader) => reader.open(range).await,
+                Reader::Web(reader) => reader.open(range).await,
+            };
+            let body = opened.map_err(|error| source_error(&error, &self.path))?;
+            let body: Box<dyn Body> = Box::new(HttpBody {
                 path: self.path.clone(),
                 body,
             });
@@ -42,12 +62,12 @@ impl Source for HubSource {
 }
 
 /// The bytes of one range.
-struct HubBody {
+struct HttpBody {
     path: RepoPath,
     body: RangeBody,
 }
 
-impl Body for HubBody {
+impl Body for HttpBody {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -64,9 +84,9 @@ fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
         FetchError::RangeIgnored { .. } => SourceErrorKind::RangeIgnored,
         FetchError::Changed { .. } => SourceErrorKind::Changed,
         // The next attempt asks again; within this one the same links would be walked for each range.
-        FetchError::Redirect { .. } | FetchError::Hub(HubError::Redirect { .. }) => {
-            SourceErrorKind::Permanent
-        }
+        FetchError::Redirect { .. }
+        | FetchError::Unbound { .. }
+        | FetchError::Hub(HubError::Redirect { .. }) => SourceErrorKind::Permanent,
         _ if failure.code.is_retryable() => SourceErrorKind::Transient,
         _ => SourceErrorKind::Permanent,
     };

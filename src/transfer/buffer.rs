@@ -64,7 +64,10 @@ impl Buffer {
     /// Takes the first `count` bytes of the room in.
     pub(super) fn filled(&mut self, count: usize) {
         self.filled += count;
-        assert!(self.filled <= self.data.len(), "more than there was room for");
+        assert!(
+            self.filled <= self.data.len(),
+            "more than there was room for"
+        );
     }
 
     /// Takes as many of `bytes` as fit and answers how many.

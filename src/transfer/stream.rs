@@ -222,7 +222,11 @@ impl Stream {
 
     /// Hands the filled buffer to the disk, after the one before is written.
     async fn flush(&mut self) -> Result<(), Fault> {
-        let Some(filling) = self.filling.take().filter(|filling| !filling.buffer.is_empty()) else {
+        let Some(filling) = self
+            .filling
+            .take()
+            .filter(|filling| !filling.buffer.is_empty())
+        else {
             return Ok(());
         };
         self.settle().await?;

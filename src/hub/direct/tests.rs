@@ -165,7 +165,10 @@ async fn who_cannot_be_reached_and_who_does_not_answer_are_told_apart() {
     drop(nobody);
     let error = get(&direct, &format!("http://{address}/")).await;
     let error = error.unwrap_err();
-    assert!(error.at_connect && error.cause.contains("refused"), "{error:?}");
+    assert!(
+        error.at_connect && error.cause.contains("refused"),
+        "{error:?}"
+    );
     let server = Server::start(|_, _| Said::reset()).await;
     let error = get(&direct, &server.at("/")).await.unwrap_err();
     assert!(!error.at_connect, "{error:?}");
@@ -206,7 +209,10 @@ async fn tls_carries_the_same_and_strangers_are_refused() {
                     stream.read_exact(&mut byte).await.unwrap();
                     head.push(byte[0]);
                 }
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                    answer.len()
+                );
                 stream.write_all(head.as_bytes()).await.unwrap();
                 stream.write_all(&answer).await.unwrap();
                 stream.flush().await.unwrap();
@@ -215,7 +221,10 @@ async fn tls_carries_the_same_and_strangers_are_refused() {
     });
     let url = format!("https://localhost:{port}/");
     let error = get(&direct(), &url).await.unwrap_err();
-    assert!(error.at_connect && error.cause.contains("certificate"), "{error:?}");
+    assert!(
+        error.at_connect && error.cause.contains("certificate"),
+        "{error:?}"
+    );
 
     let mut roots = RootCertStore::empty();
     roots.add(cert.cert.der().clone()).unwrap();
