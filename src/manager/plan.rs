@@ -151,9 +151,17 @@ impl UnifiedModelDownloadManager {
 pub(super) fn wanted(model: &NewModel) -> Result<Wanted> {
     Wanted::of(model).ok_or_else(|| ManagerError::Invalid {
         field: "model_id",
-        reason: format!(
-            "the app's own function brings `{}`, so its files are not known before",
-            model.model_id
-        ),
+        reason: match model.origin {
+            Origin::Urls { .. } => {
+                format!(
+                    "`{}` comes from addresses, not from the hub",
+                    model.model_id
+                )
+            }
+            _ => format!(
+                "the app's own function brings `{}`, so its files are not known before",
+                model.model_id
+            ),
+        },
     })
 }
