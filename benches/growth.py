@@ -3,7 +3,7 @@
 
 `scripts/bench growth` builds what this needs; then, for example:
 
-    benches/growth.py --largest 16384        # files up to 16 GiB, sizes in MiB
+    benches/growth.py --largest 4096         # files up to 4 GiB instead of 50 GiB
     benches/growth.py --write                # the table goes into docs/PERFORMANCE.md
 """
 
@@ -39,7 +39,7 @@ def row(label, result, per, unit):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--largest", type=int, default=4096, help="MiB of the largest file, default: %(default)s")
+    parser.add_argument("--largest", type=int, default=51_200, help="MiB of the largest file, default: %(default)s")
     parser.add_argument("--most", type=int, default=10_000, help="files of the largest repository, default: %(default)s")
     parser.add_argument("--connections", type=int, default=18)
     parser.add_argument("--target", default=os.environ.get("CARGO_TARGET_DIR", peers.ROOT / "target"), help="cargo's target folder")

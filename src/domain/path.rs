@@ -4,8 +4,9 @@
 //! leave the folder it is joined to, on POSIX or on Windows.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A file name that could escape its folder or cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,8 +19,16 @@ pub struct InvalidPath {
 }
 
 /// A relative path with `/` between its parts; joining it to a folder stays below that folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
-pub struct RepoPath(String);
+// Clones share the text: a job of ten thousand files has each path in many places.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
+#[schema(value_type = String)]
+pub struct RepoPath(Arc<str>);
+
+impl Serialize for RepoPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl RepoPath {
     /// Checks a name as it came from the hub or a caller.
@@ -55,7 +64,7 @@ impl RepoPath {
                 return refuse("a part begins with a drive letter");
             }
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The path as text.

@@ -145,8 +145,7 @@ mod tests {
         let client = Guard::new(&[]).client(Duration::from_secs(1)).unwrap();
         let url = format!("http://localhost:{port}/");
         let error = client.get(&url).send().await.unwrap_err();
-        let mut causes =
-            std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+        let mut causes = std::iter::successors(Some(&error as &dyn Error), |e| e.source());
         assert!(
             causes.any(|cause| cause.to_string() == Forbidden.to_string()),
             "{error:?}"

@@ -25,7 +25,7 @@ use super::refusal::{Asked, Subject, text};
 use super::reply::Reply;
 use super::request::{Wire, drain, foreign_encoding, is_header, redirect_error};
 use super::text::printable;
-use crate::domain::{CommitHash, PlannedFile, RepoId};
+use crate::domain::{CommitHash, PlannedFile, RepoId, RepoPath};
 use crate::redact::{SafeUrl, Token};
 
 /// Reads ranges of one file; clones share the address of its bytes.
@@ -52,6 +52,11 @@ impl RangeReader {
             }),
             cell: Arc::default(),
         }
+    }
+
+    /// Its path in the repository.
+    pub(crate) fn path(&self) -> &RepoPath {
+        &self.file.planned.path
     }
 
     /// The length of the file in bytes.

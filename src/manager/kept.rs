@@ -59,13 +59,22 @@ impl<T> Kept<T> {
         lasts: fn(&T) -> bool,
         make: impl FnOnce() -> F,
     ) -> Result<Arc<T>> {
+        self.get_by(|| Basis::now(context), lasts, make).await
+    }
+
+    async fn get_by<B: Future<Output = Result<Basis>>, F: Future<Output = Result<T>>>(
+        &self,
+        basis: impl Fn() -> B,
+        lasts: fn(&T) -> bool,
+        make: impl FnOnce() -> F,
+    ) -> Result<Arc<T>> {
         let came = Instant::now();
-        if let Some(value) = self.good_for(came, Basis::now(context).await?, lasts) {
+        if let Some(value) = self.good_for(came, basis().await?, lasts) {
             return Ok(value);
         }
         let _making = self.making.lock().await;
         // Taken anew: the one before may have read its rows after this caller's own write, or not.
-        let basis = Basis::now(context).await?;
+        let basis = basis().await?;
         if let Some(value) = self.good_for(came, basis, lasts) {
             return Ok(value);
         }
@@ -125,7 +134,42 @@ impl<T> KeptByModel<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Semaphore;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_last_is_shared_only_with_those_who_came_before_it_was_read() {
+        let (kept, gate, reads) = (Kept::default(), Semaphore::new(0), AtomicU32::new(0));
+        let basis = || {
+            std::future::ready(Ok(Basis {
+                version: Version::default(),
+                running: None,
+            }))
+        };
+        let read = async || {
+            let number = reads.fetch_add(1, Ordering::SeqCst) + 1;
+            gate.acquire().await.expect("never closed").forget();
+            Ok(number)
+        };
+        let ask = || kept.get_by(basis, |_| false, read);
+        // The first one reads; those that come meanwhile may not have its answer, but one of them reads for all.
+        let all = futures_util::future::join_all((0..8).map(|_| ask()));
+        let open = async {
+            while reads.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            gate.add_permits(8);
+        };
+        let (answers, ()) = tokio::join!(all, open);
+        let answers: Vec<u32> = answers.into_iter().map(|it| *it.unwrap()).collect();
+        assert_eq!(answers, [1, 2, 2, 2, 2, 2, 2, 2]);
+        // Whoever comes later has it read anew.
+        gate.add_permits(1);
+        assert_eq!(*ask().await.unwrap(), 3);
+    }
 
     #[test]
     fn only_so_many_models_are_kept() {

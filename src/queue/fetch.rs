@@ -85,9 +85,10 @@ pub(crate) async fn what_is_missing(
 pub(super) fn by_blob(rows: Vec<&FileRow>) -> Vec<Vec<FileRow>> {
     let mut groups: HashMap<&Digest, Vec<FileRow>> = HashMap::new();
     for row in rows {
+        // Nearly every blob has one path: room for more in each group would be most of what a plan takes.
         groups
             .entry(&row.file.digest)
-            .or_default()
+            .or_insert_with(|| Vec::with_capacity(1))
             .push(row.clone());
     }
     let mut groups: Vec<Vec<FileRow>> = groups.into_values().collect();

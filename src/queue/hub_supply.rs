@@ -49,6 +49,6 @@ impl Supply for HubSupply {
 
     fn source(&self, plan: &Plan, file: &PlannedFile) -> Arc<dyn Source> {
         let reader = self.hub.reader(&self.place.repo_id, &plan.commit, file);
-        Arc::new(HttpSource::new(file.path.clone(), reader))
+        Arc::new(HttpSource::new(reader))
     }
 }

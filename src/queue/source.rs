@@ -12,10 +12,7 @@ use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
 /// One file of a server.
 #[derive(Debug)]
-pub(crate) struct HttpSource {
-    path: RepoPath,
-    reader: Reader,
-}
+pub(crate) struct HttpSource(Reader);
 
 /// Who asks for its ranges.
 #[derive(Debug)]
@@ -37,23 +34,21 @@ impl From<WebReader> for Reader {
 }
 
 impl HttpSource {
-    pub(crate) fn new(path: RepoPath, reader: impl Into<Reader>) -> Self {
-        let reader = reader.into();
-        Self { path, reader }
+    pub(crate) fn new(reader: impl Into<Reader>) -> Self {
+        Self(reader.into())
     }
 }
 
 impl Source for HttpSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let opened = match &self.reader {
-                Reader::Hub(reader) => reader.open(range).await,
-                Reader::Web(reader) => reader.open(range).await,
+            let (path, body) = match &self.0 {
+                Reader::Hub(reader) => (reader.path(), reader.open(range).await),
+                Reader::Web(reader) => (reader.path(), reader.open(range).await),
             };
-            let body = opened.map_err(|error| source_error(&error, &self.path))?;
             let body: Box<dyn Body> = Box::new(HttpBody {
-                path: self.path.clone(),
-                body,
+                body: body.map_err(|error| source_error(&error, path))?,
+                path: path.clone(),
             });
             Ok(body)
         }

@@ -280,6 +280,6 @@ impl Supply for UrlSupply {
             .get(&file.path)
             .expect("a plan holds the files of its registration");
         let reader = self.web.reader(from, file.size, validator, proven);
-        Arc::new(HttpSource::new(file.path.clone(), reader))
+        Arc::new(HttpSource::new(reader))
     }
 }

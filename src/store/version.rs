@@ -14,7 +14,7 @@ use super::{Result, Store};
 const EVERY: Duration = Duration::from_millis(100);
 
 /// A state of the database, as far as this process knows; only good for comparing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     own: u64,
     others: i64,

@@ -41,7 +41,7 @@ impl Run {
             self.progress.current(index);
             self.streams.spawn(fetch(
                 self.shared.clone(),
-                Arc::clone(&slot.task.source),
+                Arc::clone(slot.source.as_ref().expect("an active file has its source")),
                 part,
                 piece,
             ));
@@ -77,7 +77,7 @@ impl Run {
         let waiting = self.waiting[1].iter();
         active.sum::<u64>()
             + waiting
-                .map(|index| self.slots[*index].task.size)
+                .map(|index| self.slots[*index].file.size)
                 .sum::<u64>()
     }
 
@@ -100,7 +100,7 @@ impl Run {
             if piece.failures + 1 < self.options.range_retries
                 && let Some(range) = piece.take_over(now, patience)
             {
-                tracing::debug!(file = %self.slots[*index].task.path, start = range.start, "A silent stream is replaced.");
+                tracing::debug!(file = %self.slots[*index].file.path, start = range.start, "A silent stream is replaced.");
                 return Some((*index, self.begin(*index, range, piece.failures + 1)));
             }
         }
@@ -163,7 +163,7 @@ impl Run {
                 }
                 SourceErrorKind::RangeIgnored => {
                     if !slot.plan.is_whole() {
-                        tracing::info!(file = %slot.task.path, "The server ignores ranges; the file is read as one stream.");
+                        tracing::info!(file = %slot.file.path, "The server ignores ranges; the file is read as one stream.");
                         slot.plan.make_whole(0, now);
                         slot.streams.iter().for_each(|piece| piece.revoked.cancel());
                     }
@@ -181,7 +181,7 @@ impl Run {
                     };
                     let due = now + self.pause(&error.failure, failures, now)?;
                     let slot = &mut self.slots[index];
-                    tracing::debug!(file = %slot.task.path, failures, cause = %error.failure, "A range is tried again.");
+                    tracing::debug!(file = %slot.file.path, failures, cause = %error.failure, "A range is tried again.");
                     slot.plan.put_back(rest, failures, due);
                 }
             },

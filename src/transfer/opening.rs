@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::error::{TransferError, panicked, storage};
 use super::keeper::Opening;
 use super::part::Part;
-use super::run::{Opened, Run, Told};
+use super::run::{BACKLOG, Opened, Run, Told};
 use super::slot::Stage;
 use crate::domain::{Failure, FailureCode, RepoPath};
 
@@ -18,10 +18,14 @@ impl Run {
     /// Asks the owner for parts, a little ahead of the connections.
     pub(super) fn open_more(&mut self) {
         let ahead = self.options.max_connections.max(1);
-        while self.waiting[0].front().is_some() && self.opening < ahead && {
-            let open = self.active.iter().filter(|i| self.is_small(**i));
-            open.count() + self.opening < 2 * ahead
-        } {
+        while self.waiting[0].front().is_some()
+            && self.opening < ahead
+            && self.verified.len() < BACKLOG
+            && {
+                let open = self.active.iter().filter(|i| self.is_small(**i));
+                open.count() + self.opening < 2 * ahead
+            }
+        {
             let index = self.waiting[0].pop_front().expect("looked at above");
             self.ask(index);
         }
@@ -29,12 +33,12 @@ impl Run {
         let enough = self.options.max_piece.saturating_mul(ahead as u64);
         while !self.waiting[1].is_empty() {
             let big = self.slots.iter().filter(|slot| {
-                slot.task.size > self.options.small_file
+                slot.file.size > self.options.small_file
                     && matches!(slot.stage, Stage::Active | Stage::Opening)
             });
             let (count, unassigned) = big.fold((0, 0), |(count, bytes): (usize, u64), slot| {
                 let more = if slot.stage == Stage::Opening {
-                    slot.task.size
+                    slot.file.size
                 } else {
                     slot.plan.unassigned()
                 };
@@ -54,14 +58,14 @@ impl Run {
     }
 
     pub(super) fn is_small(&self, index: usize) -> bool {
-        self.slots[index].task.size <= self.options.small_file
+        self.slots[index].file.size <= self.options.small_file
     }
 
     fn ask(&mut self, index: usize) {
         self.slots[index].stage = Stage::Opening;
         self.opening += 1;
         let (keeper, disk) = (Arc::clone(&self.keeper), self.shared.disk.clone());
-        let task = self.slots[index].task.clone();
+        let wanted = self.slots[index].file.clone();
         self.opens.spawn(async move {
             let opened = match keeper.open(index).await {
                 Ok(Opening::Present) => Ok(Opened::Present),
@@ -71,12 +75,12 @@ impl Run {
                     known,
                     unsynced,
                 }) => {
-                    let path = task.path.clone();
+                    let path = wanted.path.clone();
                     if !keeper.may_write() {
                         return Told::Opened(index, Err(fenced(&path)));
                     }
                     let ready = disk
-                        .run(move || Part::prepare(index, &task, file, known, unsynced))
+                        .run(move || Part::prepare(index, &wanted, file, known, unsynced))
                         .await;
                     match ready {
                         Some(Ok(part)) => Ok(Opened::Part(Arc::new(part))),
@@ -128,7 +132,7 @@ impl Run {
                     FailureCode::CacheLocked,
                     format!(
                         "another program holds the lock of `{}`",
-                        self.slots[*index].task.path
+                        self.slots[*index].file.path
                     ),
                 )
                 .with_remedy("let it finish; the download goes on by itself"),

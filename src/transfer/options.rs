@@ -10,6 +10,9 @@ use super::keeper::FileTask;
 /// Smaller writes cost more processor time than the memory is worth.
 const LEAST_BUFFER: usize = 128 << 10;
 
+/// Buffers are a multiple of this.
+const ALIGNED: usize = 64 << 10;
+
 /// Connections that a run with a big file may use, or a third of all where that is more: a big file brings its
 /// bandwidth with few, and each one needs buffers.
 pub(crate) const BIG_CONNECTIONS: usize = 18;
@@ -79,7 +82,7 @@ impl Default for Options {
             steal_min: 2 << 20,
             takeover_after: Duration::from_secs(2),
             buffer_size: 1 << 20,
-            buffer_total: 8 << 20,
+            buffer_total: 16 << 20,
             hash_lag: 64 << 20,
             checkpoint_interval: Duration::from_millis(500),
             writeback_bytes: 32 << 20,
@@ -116,6 +119,8 @@ impl Options {
     /// The bytes of one buffer: two for each connection fit into `buffer_total`.
     pub(super) fn buffer_bytes(&self) -> usize {
         let fair = self.buffer_total / (2 * self.max_connections.max(1));
+        // Whole pages, many of them: a page that two writes share is written twice.
+        let fair = fair / ALIGNED * ALIGNED;
         fair.clamp(LEAST_BUFFER, self.buffer_size.max(LEAST_BUFFER))
             .min(self.buffer_size.max(1))
     }

@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 
 use super::buffer::Buffer;
 use super::hasher::ContentHasher;
-use super::keeper::{FileTask, Known};
-use crate::domain::{Digest, HashMark, RangeSet, RepoPath};
+use super::keeper::Known;
+use crate::domain::{Digest, HashMark, PlannedFile, RangeSet, RepoPath};
 
 /// Bytes that the hasher reads back at once: they stay in the processor's cache.
 const READ_BACK: u64 = 256 << 10;
@@ -95,28 +95,28 @@ impl Part {
     /// Makes a part ready: cuts it to its size, drops claims past its end, reserves its space. Blocks.
     pub(super) fn prepare(
         index: usize,
-        task: &FileTask,
+        wanted: &PlannedFile,
         file: Arc<File>,
         known: Known,
         unsynced: u64,
     ) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        if length > task.size {
-            file.set_len(task.size)?;
+        if length > wanted.size {
+            file.set_len(wanted.size)?;
         }
-        let have = known.ranges.clipped(task.size.min(length));
+        let have = known.ranges.clipped(wanted.size.min(length));
         let resumed = known
             .hash
             .filter(|mark| mark.at <= have.frontier() && is_filled(&file, mark.at))
-            .and_then(|mark| Some((ContentHasher::resume(&task.digest, &mark)?, mark)));
+            .and_then(|mark| Some((ContentHasher::resume(&wanted.digest, &mark)?, mark)));
         let trusting = resumed.is_some();
         let (hasher, mark) = resumed.map_or_else(
-            || (ContentHasher::new(&task.digest, task.size), None),
+            || (ContentHasher::new(&wanted.digest, wanted.size), None),
             |(hasher, mark)| (hasher, Some(mark)),
         );
-        if task.size >= PREALLOCATE && have.len() < task.size {
+        if wanted.size >= PREALLOCATE && have.len() < wanted.size {
             // The length stays what was written: a reserved part never looks complete.
-            let reserved = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, task.size);
+            let reserved = rustix::fs::fallocate(&*file, FallocateFlags::KEEP_SIZE, 0, wanted.size);
             // Any other error only means that this file system cannot reserve.
             if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) = reserved {
                 return Err(error.into());
@@ -124,9 +124,9 @@ impl Part {
         }
         Ok(Self {
             index,
-            path: task.path.clone(),
-            size: task.size,
-            digest: task.digest.clone(),
+            path: wanted.path.clone(),
+            size: wanted.size,
+            digest: wanted.digest.clone(),
             file,
             turn: tokio::sync::Mutex::new(()),
             hash_moved: Notify::new(),

@@ -33,6 +33,8 @@ const TICK: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(30);
 /// Files that are finished with one call at most.
 const BATCH: usize = 64;
+/// Verified files that may wait to be finished before no more are opened: each keeps its part and its lock.
+pub(super) const BACKLOG: usize = 4 * BATCH;
 
 /// What a call to the owner brought.
 pub(super) enum Told {
@@ -184,7 +186,7 @@ impl Run {
     fn look_for_late_answers(&mut self, now: Instant) {
         let (mut late, mut any, mut awaited) = (0, false, false);
         for index in &self.active {
-            let small = self.slots[*index].task.size <= self.options.small_file;
+            let small = self.slots[*index].file.size <= self.options.small_file;
             for piece in &self.slots[*index].streams {
                 any |= piece.is_warm();
                 awaited |= piece.is_awaited(now, LATE);
@@ -237,8 +239,9 @@ impl Run {
 
     pub(super) fn done(&mut self, index: usize) {
         self.slots[index].stage = Stage::Done;
-        // Closes the part file; with thousands of files that matters.
+        // Closes the part file and forgets where its bytes came from; with thousands of files that matters.
         self.slots[index].part = None;
+        self.slots[index].source = None;
         self.progress.finished(index);
         self.left -= 1;
     }

@@ -9,6 +9,8 @@ use super::keeper::FileTask;
 use super::part::Part;
 use super::piece::Piece;
 use super::schedule::{Plan, Ticket};
+use super::source::Source;
+use crate::domain::PlannedFile;
 
 /// The steps of a file, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +30,9 @@ pub(super) enum Stage {
 /// One file of a run.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) task: FileTask,
+    pub(super) file: PlannedFile,
+    /// Where its bytes come from, until it is done.
+    pub(super) source: Option<Arc<dyn Source>>,
     pub(super) stage: Stage,
     pub(super) part: Option<Arc<Part>>,
     pub(super) plan: Plan,
@@ -46,8 +50,15 @@ pub(super) struct Slot {
 impl Slot {
     /// A file whose turn has not come.
     pub(super) fn new(task: FileTask) -> Self {
+        let FileTask {
+            path,
+            size,
+            digest,
+            source,
+        } = task;
         Self {
-            task,
+            file: PlannedFile { path, size, digest },
+            source: Some(source),
             stage: Stage::Waiting,
             part: None,
             plan: Plan::default(),
@@ -61,7 +72,7 @@ impl Slot {
 
     /// Takes the opened part.
     pub(super) fn activate(&mut self, part: Arc<Part>) {
-        self.plan = Plan::new(self.task.size, &part.have());
+        self.plan = Plan::new(self.file.size, &part.have());
         self.part = Some(part);
         self.stage = Stage::Active;
     }
@@ -102,7 +113,7 @@ impl Slot {
     pub(super) fn start_over(&mut self) {
         if let Some(part) = &self.part {
             part.reset();
-            self.plan = Plan::new(self.task.size, &part.have());
+            self.plan = Plan::new(self.file.size, &part.have());
         }
         self.again = true;
     }

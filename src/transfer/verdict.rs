@@ -20,14 +20,14 @@ impl Run {
             return Ok(());
         }
         let got = slot.hash.take().unwrap_or_default();
-        if got == slot.task.digest.as_str() {
+        if got == slot.file.digest.as_str() {
             slot.stage = Stage::Verified;
             self.active.retain(|other| *other != index);
             self.verified.push_back(index);
             return Ok(());
         }
         if let Some(part) = slot.part.as_ref().filter(|part| part.hash_again()) {
-            tracing::info!(file = %slot.task.path, "The hash does not fit; all of the file is hashed again.");
+            tracing::info!(file = %slot.file.path, "The hash does not fit; all of the file is hashed again.");
             self.shared.disk.hash(part);
             return Ok(());
         }
@@ -40,7 +40,7 @@ impl Run {
         let first = !slot.again;
         slot.start_over();
         self.keeper.note(index, &Known::default());
-        let (path, expected) = (&slot.task.path, &slot.task.digest);
+        let (path, expected) = (&slot.file.path, &slot.file.digest);
         if first {
             tracing::warn!(file = %path, %expected, got, "The content is wrong and is fetched again.");
             if let Some(part) = slot.part.as_ref().filter(|part| part.hash_wanted()) {

@@ -17,7 +17,7 @@ use super::super::range::{check, expected_header, refused_total, request_header}
 use super::super::range_body::RangeBody;
 use super::super::refusal::text;
 use super::{Validator, Web, check_kind};
-use crate::domain::UrlFile;
+use crate::domain::{RepoPath, UrlFile};
 use crate::redact::SafeUrl;
 
 /// Reads ranges of one file.
@@ -48,6 +48,11 @@ impl WebReader {
             proven,
             spent: AtomicBool::new(false),
         }
+    }
+
+    /// The path of the file, below the model's folder.
+    pub(crate) fn path(&self) -> &RepoPath {
+        &self.file.path
     }
 
     /// Asks for the bytes `range.start..range.end`; the range must lie inside the file and not be empty.

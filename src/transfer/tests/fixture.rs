@@ -66,6 +66,7 @@ impl Stage {
                 writes_left: AtomicU64::new(u64::MAX),
                 strict: AtomicBool::new(true),
                 gate: RwLock::new(()),
+                finishing: tokio::sync::RwLock::new(()),
                 busy: AtomicBool::new(false),
             }),
             sources,
@@ -136,7 +137,7 @@ impl Stage {
 }
 
 /// Waits until something is so; panics after 20 seconds.
-pub(super) async fn wait_for(fact: impl Fn() -> bool) {
+pub(super) async fn wait_for(mut fact: impl FnMut() -> bool) {
     let wait = async {
         while !fact() {
             tokio::time::sleep(Duration::from_millis(2)).await;

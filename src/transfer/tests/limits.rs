@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::fixture::{Act, Scripted, Stage, content};
+use super::fixture::{Act, Scripted, Stage, content, wait_for};
 use crate::domain::RangeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,6 +35,30 @@ async fn a_disk_that_hangs_stops_the_network() {
         written + most < 16 << 20,
         "the disk hung too late to show anything: {written}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_is_slow_to_finish_does_not_make_files_pile_up() {
+    let source = |seed| Scripted::new(content(100, seed), |_, _| Act::Serve(100));
+    let stage = Stage::new((0..1000).map(source).collect());
+    let opened = || stage.owner.heard.lock().unwrap().opened.len();
+    let held = stage.owner.finishing.write().await;
+    let watch = async {
+        let (mut before, mut since) = (0, Instant::now());
+        // Until nothing more is opened for a while.
+        wait_for(|| {
+            if opened() != before {
+                (before, since) = (opened(), Instant::now());
+            }
+            before > 0 && since.elapsed() > Duration::from_millis(300)
+        })
+        .await;
+        drop(held);
+        before
+    };
+    let (count, ()) = tokio::join!(watch, stage.succeed());
+    // Those that wait, those whose turn it is, and a little ahead of eight connections.
+    assert!((256..=256 + 64 + 4 * 8).contains(&count), "{count}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

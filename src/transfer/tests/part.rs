@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::super::buffer::{Buffer, BufferPool};
 use super::super::hasher::ContentHasher;
-use super::super::keeper::{FileTask, Known};
+use super::super::keeper::Known;
 use super::super::part::{HashStep, Part};
-use super::fixture::{Act, Scripted, content, digest_of};
-use crate::domain::{RangeSet, RepoPath};
+use super::fixture::{content, digest_of};
+use crate::domain::{PlannedFile, RangeSet, RepoPath};
 
 const SIZE: usize = 1 << 20;
 
@@ -29,11 +29,10 @@ struct Bench {
 impl Bench {
     fn new(have: &RangeSet) -> Self {
         let content = content(SIZE, 3);
-        let task = FileTask {
+        let task = PlannedFile {
             path: RepoPath::parse("a.bin").unwrap(),
             size: SIZE as u64,
             digest: digest_of(&content, false),
-            source: Scripted::new(content.clone(), |_, _| Act::Empty),
         };
         let file = Arc::new(tempfile::tempfile().unwrap());
         let part = Part::prepare(0, &task, Arc::clone(&file), ranges(have), 0).unwrap();
@@ -116,14 +115,13 @@ async fn hashing_stops_at_a_gap_and_goes_on_when_it_is_closed() {
 }
 
 /// A part of which everything is here, and what the hash of its content was after `at` bytes.
-fn marked(file: &File, at: usize) -> (FileTask, Known) {
+fn marked(file: &File, at: usize) -> (PlannedFile, Known) {
     let content = content(SIZE, 3);
     std::os::unix::fs::FileExt::write_all_at(file, &content, 0).unwrap();
-    let task = FileTask {
+    let task = PlannedFile {
         path: RepoPath::parse("a.bin").unwrap(),
         size: SIZE as u64,
         digest: digest_of(&content, false),
-        source: Scripted::new(content.clone(), |_, _| Act::Empty),
     };
     let mut hasher = ContentHasher::new(&task.digest, task.size);
     hasher.update(&content[..at]);
@@ -215,11 +213,10 @@ async fn only_synced_ranges_are_claimed_and_a_reset_takes_claims_back() {
 #[tokio::test]
 async fn reserving_space_leaves_the_length_alone() {
     let file = Arc::new(tempfile::tempfile().unwrap());
-    let task = FileTask {
+    let task = PlannedFile {
         path: RepoPath::parse("a.bin").unwrap(),
         size: 64 << 20,
         digest: digest_of(b"", false),
-        source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
     };
     let claims: RangeSet = "0-1000".parse().unwrap();
     let part = Part::prepare(0, &task, Arc::clone(&file), ranges(&claims), 0).unwrap();
@@ -251,11 +248,10 @@ async fn receiving_waits_for_a_hash_that_lags_but_not_for_bytes_of_an_earlier_ru
 
     let file = Arc::new(tempfile::tempfile().unwrap());
     file.set_len(SIZE as u64).unwrap();
-    let task = FileTask {
+    let task = PlannedFile {
         path: RepoPath::parse("a.bin").unwrap(),
         size: SIZE as u64,
         digest: digest_of(b"", false),
-        source: Scripted::new(bytes::Bytes::new(), |_, _| Act::Empty),
     };
     let claims: RangeSet = "0-1000000".parse().unwrap();
     let part = Part::prepare(0, &task, file, ranges(&claims), 0).unwrap();

@@ -62,6 +62,8 @@ pub(super) struct Owner {
     pub(super) strict: AtomicBool,
     /// Held for writing, it makes the disk hang.
     pub(super) gate: RwLock<()>,
+    /// Held for writing, it keeps files from being finished.
+    pub(super) finishing: tokio::sync::RwLock<()>,
     pub(super) busy: AtomicBool,
 }
 
@@ -173,7 +175,7 @@ impl Keeper for Owner {
     fn finish(&self, indexes: Vec<usize>) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             self.enter();
-            tokio::task::yield_now().await;
+            drop(self.finishing.read().await);
             for index in &indexes {
                 let bytes = std::fs::read(self.part(*index)).unwrap();
                 assert!(bytes == self.contents[*index], "file {index} is wrong");
