@@ -145,11 +145,7 @@ mod tests {
         let client = Guard::new(&[]).client(Duration::from_secs(1)).unwrap();
         let url = format!("http://localhost:{port}/");
         let error = client.get(&url).send().await.unwrap_err();
-        let mut causes = std::iter::successors(Some(&error as &dyn Error), |e| e.source());
-        assert!(
-            causes.any(|cause| cause.to_string() == Forbidden.to_string()),
-            "{error:?}"
-        );
+        assert!(is_forbidden(&error), "{error:?}");
         let came = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
         assert!(came.is_err(), "somebody has connected");
         let mixed: Vec<SocketAddr> =

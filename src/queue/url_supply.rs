@@ -38,7 +38,7 @@ pub(super) struct UrlSupply {
     files: HashMap<RepoPath, UrlFile>,
     version: CommitHash,
     /// What the servers said in this attempt.
-    validators: Mutex<HashMap<RepoPath, Validator>>,
+    seen: Mutex<HashMap<RepoPath, Seen>>,
 }
 
 /// The fingerprint under which a plan of this version is stored.
@@ -56,7 +56,7 @@ impl UrlSupply {
                 .iter()
                 .map(|file| (file.path.clone(), file.clone()))
                 .collect(),
-            validators: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -127,10 +127,10 @@ impl UrlSupply {
         let size = length(file, &seen)?;
         tracing::debug!(file = %file.path, size, ranges = seen.ranges, bound = seen.validator.is_some(), "A server was asked.");
         let digest = self.digest(file, size, &seen.validator, before).await?;
-        self.validators
+        self.seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(file.path.clone(), seen.validator);
+            .insert(file.path.clone(), seen);
         Ok(planned(file, size, digest))
     }
 
@@ -268,8 +268,8 @@ impl Supply for UrlSupply {
     }
 
     fn source(&self, _plan: &Plan, file: &PlannedFile) -> Arc<dyn Source> {
-        let validator = self
-            .validators
+        let seen = self
+            .seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&file.path)
@@ -279,7 +279,7 @@ impl Supply for UrlSupply {
             .files
             .get(&file.path)
             .expect("a plan holds the files of its registration");
-        let reader = self.web.reader(from, file.size, validator, proven);
+        let reader = self.web.reader(from, file.size, seen, proven);
         Arc::new(HttpSource::new(reader))
     }
 }

@@ -166,15 +166,15 @@ impl Web {
 
     /// A reader of one file's ranges, for one attempt; no request is made yet.
     ///
-    /// Without a validator the first answer gives one. `proven`: a hash decides in the end whether the bytes are right.
+    /// Without a look the first answer gives the version. `proven`: a hash decides in the end whether the bytes are right.
     pub(crate) fn reader(
         &self,
         file: &UrlFile,
         size: u64,
-        validator: Option<Validator>,
+        seen: Option<Seen>,
         proven: bool,
     ) -> WebReader {
-        WebReader::new(self.clone(), file.clone(), size, validator, proven)
+        WebReader::new(self.clone(), file.clone(), size, seen, proven)
     }
 }
 

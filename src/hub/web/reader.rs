@@ -16,7 +16,7 @@ use super::super::location::Cell;
 use super::super::range::{check, expected_header, refused_total, request_header};
 use super::super::range_body::RangeBody;
 use super::super::refusal::text;
-use super::{Validator, Web, check_kind};
+use super::{Seen, Validator, Web, check_kind};
 use crate::domain::{RepoPath, UrlFile};
 use crate::redact::SafeUrl;
 
@@ -28,6 +28,10 @@ pub(crate) struct WebReader {
     size: u64,
     version: OnceLock<Validator>,
     proven: bool,
+    /// Whether the server sends all of it or nothing.
+    whole_only: bool,
+    /// Whether the caller was told to ask for all of it: then it has one stream, and lets no other take parts of it over.
+    announced: AtomicBool,
     /// Whether bytes were handed out: a file without hash and version has one stream.
     spent: AtomicBool,
 }
@@ -37,15 +41,19 @@ impl WebReader {
         web: Web,
         file: UrlFile,
         size: u64,
-        validator: Option<Validator>,
+        seen: Option<Seen>,
         proven: bool,
     ) -> Self {
+        let whole_only = seen.as_ref().is_some_and(|seen| !seen.ranges);
+        let validator = seen.map(|seen| seen.validator);
         Self {
             web,
             file,
             size,
             version: validator.map_or_else(OnceLock::new, OnceLock::from),
             proven,
+            whole_only,
+            announced: AtomicBool::new(false),
             spent: AtomicBool::new(false),
         }
     }
@@ -62,13 +70,14 @@ impl WebReader {
     pub(crate) async fn open(&self, range: Range<u64>) -> Result<RangeBody, FetchError> {
         let start = self.file.url.to_string();
         let unbound = !self.proven && !self.version.get().is_some_and(Validator::is_some);
-        if unbound {
-            if range != (0..self.size) {
+        if unbound || self.whole_only {
+            let first = !self.announced.swap(true, Ordering::AcqRel);
+            if first || range != (0..self.size) {
                 return Err(FetchError::RangeIgnored { url: start });
             }
-            if self.spent.load(Ordering::Acquire) {
-                return Err(FetchError::Unbound { url: start });
-            }
+        }
+        if unbound && self.spent.load(Ordering::Acquire) {
+            return Err(FetchError::Unbound { url: start });
         }
         let mut headers = HeaderMap::new();
         if let Ok(value) = HeaderValue::from_str(&request_header(&range)) {
@@ -80,7 +89,6 @@ impl WebReader {
         let wire = &self.web.wire;
         let (url, reply) = wire.ask(&self.file, &headers, wire.read_timeout).await?;
         let (status, headers) = (reply.status, &reply.headers);
-        check_kind(&self.file, &url, status, headers)?;
         let masked = SafeUrl::new(url.clone()).to_string();
         let expected = range.end - range.start;
         let length = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
@@ -98,6 +106,7 @@ impl WebReader {
         let size = |got: u64| changed("the size", self.size.to_string(), got.to_string());
         match status {
             StatusCode::PARTIAL_CONTENT | StatusCode::OK => {
+                check_kind(&self.file, &url, status, headers)?;
                 let version = self.version.get_or_init(|| Validator::of(headers));
                 version.check(headers).map_err(|(what, got)| {
                     changed(what, super::super::text::printable(version.as_str()), got)

@@ -36,6 +36,15 @@ fn file(url: &str) -> UrlFile {
     }
 }
 
+/// A server that knows neither ranges nor versions.
+fn untold() -> Seen {
+    Seen {
+        size: Some(1000),
+        ranges: false,
+        validator: Validator::None,
+    }
+}
+
 fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|n| (n * 7 % 251) as u8).collect()
 }
@@ -136,7 +145,11 @@ async fn every_part_is_of_the_version_that_was_seen() {
     })
     .await;
     let file = file(&server.at("/f"));
-    let tag = Some(Validator::Etag(TAG.to_owned()));
+    let tag = Some(Seen {
+        size: Some(10_000),
+        ranges: true,
+        validator: Validator::Etag(TAG.to_owned()),
+    });
     let reader = local().reader(&file, 10_000, tag, false);
     let mut body = reader.open(100..5000).await.unwrap();
     assert_eq!(all(&mut body).await, content[100..5000]);
@@ -171,7 +184,7 @@ async fn without_hash_and_version_there_is_one_request_for_all_or_none() {
     let served = content.clone();
     let server = Server::start(move |_, _| Said::status(200).body(served.clone())).await;
     let file = file(&server.at("/f"));
-    let reader = local().reader(&file, 1000, Some(Validator::None), false);
+    let reader = local().reader(&file, 1000, Some(untold()), false);
     assert!(matches!(
         reader.open(0..10).await,
         Err(FetchError::RangeIgnored { .. })
@@ -183,7 +196,7 @@ async fn without_hash_and_version_there_is_one_request_for_all_or_none() {
     assert!(matches!(error, FetchError::Unbound { .. }), "{error}");
     assert_eq!(error.code(), FailureCode::Network);
     // With a hash the whole file may be asked for again.
-    let proven = local().reader(&file, 1000, Some(Validator::None), true);
+    let proven = local().reader(&file, 1000, Some(untold()), true);
     assert!(matches!(
         proven.open(0..10).await,
         Err(FetchError::RangeIgnored { .. })

@@ -225,11 +225,9 @@ fn answer(
         .as_ref()
         .is_some_and(|(name, value)| asked.header(name) != Some(value));
     let status = if refused { Some(401) } else { file.status };
-    let mut head: String = file
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let fields = file.headers.iter();
+    let fields = fields.map(|(name, value)| format!("{name}: {value}\r\n"));
+    let mut head = fields.collect::<Vec<_>>().concat();
     if let Some(status) = status {
         stream.write_all(short(status, &head).as_bytes())?;
         return Ok(true);
@@ -280,7 +278,7 @@ fn answer(
         gone += end - at;
         at = end;
         if file.rate > 0 {
-            let due = Duration::from_secs_f64(gone as f64 / file.rate as f64);
+            let due = Duration::from_micros(gone * 1_000_000 / file.rate);
             pace(due.saturating_sub(began.elapsed()));
         }
     }
