@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use crate::api::EffectiveSetting;
 use crate::api::{self, AllowedHosts, Doors, Guard, SHORTEST_PUBLIC_TOKEN};
+pub use crate::api::{AdminKey, EffectiveSetting, TokenTooShort};
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
 
@@ -108,6 +108,7 @@ impl Default for Limits {
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
+    admin_key: AdminKey,
     doors: Doors,
     draining: CancellationToken,
     limits: Limits,
@@ -144,6 +145,7 @@ impl Server {
         Ok(Self {
             listener,
             local_addr,
+            admin_key: guard.admin_key(),
             doors: api::doors(manager, guard, settings),
             draining,
             limits: Limits::default(),
@@ -153,6 +155,11 @@ impl Server {
     /// The address that is listened on, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The admin token, which may be exchanged while the service runs.
+    pub fn admin_key(&self) -> AdminKey {
+        self.admin_key.clone()
     }
 
     /// Serves until `stop`; then accepts nobody, lets requests in flight finish for 2 seconds, and drops the rest.

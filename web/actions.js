@@ -52,31 +52,8 @@ export const verify = (modelId, repair) =>
 export const clear = (job, purge) =>
   act(key(job), async () => {
     await post(`/api/model-download/${segment(job.modelId)}/clear`, { purge });
-    forget(job.id);
+    state.jobs.delete(job.id);
   }, `Cleared ${job.modelId}.`);
-
-// The service's history keeps a cleared job and does not say that it was cleared, so this browser remembers which.
-const CLEARED = 'cleared';
-const MOST_CLEARED = 500;
-
-function remembered() {
-  try {
-    return new Set(JSON.parse(localStorage.getItem(CLEARED) ?? '[]'));
-  } catch {
-    return new Set();
-  }
-}
-
-state.cleared = remembered();
-
-function forget(id) {
-  state.cleared = new Set([...state.cleared, id].slice(-MOST_CLEARED));
-  try {
-    localStorage.setItem(CLEARED, JSON.stringify([...state.cleared]));
-  } catch {
-    // Without storage it is hidden until the page is left.
-  }
-}
 
 export const pauseQueue = (paused) =>
   act('queue', async () => {

@@ -18,6 +18,9 @@ export function bytes(n) {
 /** @param {number|null|undefined} n bytes per second */
 export const rate = (n) => `${bytes(n ?? 0)}/s`;
 
+/** A rate that somebody has set, as short as it can be written. @param {number} n bytes per second */
+export const limit = (n) => rate(n).replace(/(\.\d*?)0+(?= )/, '$1').replace('. ', ' ');
+
 /** @param {number|null|undefined} n from 0 to 100 */
 export const percent = (n) => (n === null || n === undefined ? '' : `${n >= 100 ? 100 : n.toFixed(1)}%`);
 
@@ -27,8 +30,9 @@ export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} min${s < 600 && s % 60 ? ` ${s % 60} s` : ''}`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  const two = (large, one, small, other) => `${large} ${one}${small ? ` ${small} ${other}` : ''}`;
+  if (s < 86400) return two(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'min');
+  return two(Math.floor(s / 86400), 'd', Math.floor((s % 86400) / 3600), 'h');
 }
 
 /** @param {string|null|undefined} time @param {number} now milliseconds */

@@ -2,9 +2,9 @@
 
 /** @typedef {{id: string, modelId: string, kind: string, state: string, phase: string|null, waiting: any, position: number|null,
  *   attempt: number, progress: any, enqueuedAt: string|null, startedAt: string|null, updatedAt: string|null,
- *   finishedAt: string|null, error: any, path: string|null, cancelling: boolean}} Job */
+ *   finishedAt: string|null, error: any, path: string|null, cancelling: boolean, cleared: boolean}} Job */
 
-export const STATES = ['running', 'queued', 'waiting', 'paused', 'failed', 'completed', 'cancelled'];
+export const STATES = ['running', 'queued', 'waiting', 'paused', 'failed', 'completed', 'cancelled', 'not_started'];
 export const isActive = (job) => ['running', 'queued', 'waiting', 'paused'].includes(job.state);
 
 /** From a status object: the stream. @returns {Job} */
@@ -26,6 +26,7 @@ export function fromStatus(status) {
     error: status.error,
     path: status.cache?.path ?? null,
     cancelling: false,
+    cleared: false,
   };
 }
 
@@ -63,12 +64,13 @@ export function fromBody(body) {
     error: body.error,
     path: null,
     cancelling: body.cancel_requested && !body.finished_at,
+    cleared: body.cleared,
   };
 }
 
 /** What the queue's own entry knows better than the row. @param {Job|undefined} job @returns {Job} */
 export function withEntry(job, entry) {
-  const base = job ?? { startedAt: null, updatedAt: null, finishedAt: null, error: null, path: null, cancelling: false };
+  const base = job ?? { startedAt: null, updatedAt: null, finishedAt: null, error: null, path: null, cancelling: false, cleared: false };
   return {
     ...base,
     id: entry.job_id,
@@ -84,11 +86,17 @@ export function withEntry(job, entry) {
   };
 }
 
+/** What the stream tells: the newest job of each model, unless it was cleared. @param {Job[]} jobs newest first */
+export function newest(jobs) {
+  const seen = new Set();
+  return jobs.filter((job) => !seen.has(job.modelId) && seen.add(job.modelId) && !job.cleared);
+}
+
 const REASONS = {
   retry_backoff: 'The last attempt failed; the next one comes after a pause',
   rate_limited: 'The hub asked for fewer requests',
   hub_unreachable: 'The hub does not answer',
-  disk_full: 'Not enough free disk space; goes on when there is room',
+  disk_full: 'Waits for room on the disk',
   cache_locked: 'Another program is downloading into the same place',
   auth_required: 'The hub wants a token, or its licence accepted',
   handler_missing: 'The app has not registered its download function',

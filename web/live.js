@@ -1,12 +1,14 @@
 // Where live data comes from: the event stream, or polling while there is none. A hidden tab asks for nothing.
 
-import { get, hasToken } from './api.js';
-import { fromBody, fromStatus, isActive, withEntry } from './job.js';
+import { get, hasToken, optional } from './api.js';
+import { fromBody, fromStatus, isActive, newest, withEntry } from './job.js';
 import { announce, changed, notice, serverNow, state } from './store.js';
 
 const POLL = 5000;
 const POLL_LOST = 1500;
 const STREAM_AGAIN = 30_000;
+/** The service speaks each second; a stream that is silent for longer is none, whatever the browser believes. */
+const SILENT = 10_000;
 const RING = 300;
 
 let source = null;
@@ -15,11 +17,23 @@ let failures = 0;
 let epoch = null;
 let streamAgain = 0;
 let hadStream = false;
+let refused = 0;
+let heardAt = 0;
 let running = 0;
 
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? stop() : connect()));
   if (!document.hidden) connect();
+  setInterval(listen, 1000);
+}
+
+/** Leaves a stream from which nothing comes, and asks meanwhile. */
+function listen() {
+  if (source === null || Date.now() - heardAt < SILENT) return;
+  stop();
+  streamAgain = Date.now() + STREAM_AGAIN;
+  lost('nothing has come for a while');
+  poll();
 }
 
 /** Begins anew: after a sign-in, or when somebody presses “Retry now”. */
@@ -49,7 +63,7 @@ function schedule(after) {
 
 function next() {
   // A stream cannot carry a token that is kept in memory only.
-  if (!hasToken() && streamAgain !== Infinity && Date.now() >= streamAgain) stream();
+  if (!hasToken() && Date.now() >= streamAgain) stream();
   else poll();
 }
 
@@ -58,7 +72,9 @@ function fresh(mode) {
   state.link = { mode, lastData: Date.now(), why: null };
   state.loaded = true;
   state.blocked = null;
-  if (was === 'lost') announce('Connected again.');
+  if (was !== 'lost') return;
+  announce('Connected again.');
+  onBack();
 }
 
 function lost(why) {
@@ -72,11 +88,14 @@ function lost(why) {
 function stream() {
   const mine = new EventSource('/api/v1/events');
   source = mine;
+  heardAt = Date.now();
   const on = (name, handle) =>
     mine.addEventListener(name, (event) => {
       if (source !== mine) return;
       failures = 0;
+      refused = 0;
       hadStream = true;
+      heardAt = Date.now();
       handle(JSON.parse(event.data), event);
       fresh('stream');
       changed();
@@ -84,15 +103,13 @@ function stream() {
   on('snapshot', (data, event) => {
     epoch = event.lastEventId.split(':')[0];
     meet(data.server);
-    state.queue = data.queue;
     state.truncated = data.truncated;
     state.jobs = new Map(data.jobs.map((row) => [row.job_id, fromStatus(row)]));
-    position(data.queue.queue);
+    queueIs(data.queue);
   });
   on('resumed', (data) => {
     meet(data.server);
-    state.queue = data.queue;
-    position(data.queue.queue);
+    queueIs(data.queue);
   });
   on('job', (data, event) => {
     const before = epoch;
@@ -115,10 +132,7 @@ function stream() {
       state.files.set(item.job_id, item.files);
     }
   });
-  on('queue', (data) => {
-    state.queue = data;
-    position(data.queue);
-  });
+  on('queue', queueIs);
   on('throughput', (data) => flow(data.t, data.bytes_per_second));
   mine.addEventListener('bye', (event) => {
     if (source !== mine) return;
@@ -132,8 +146,10 @@ function stream() {
     failures += 1;
     if (mine.readyState === EventSource.CLOSED || failures >= 2) {
       stop();
-      // Without an answer the poll says why; a service without a stream is polled for good.
-      streamAgain = hadStream || failures >= 2 ? Date.now() + (hadStream ? 2000 : STREAM_AGAIN) : Infinity;
+      // Without an answer the poll says why. What refuses again and again is asked less often for a stream, but never given up:
+      // a service that has just started may have had no place or no database yet.
+      refused += 1;
+      streamAgain = Date.now() + (refused < 4 ? 2000 : STREAM_AGAIN);
       poll();
     } else if (hadStream) {
       lost('the connection broke');
@@ -158,26 +174,31 @@ export function onJob(listener) {
 async function poll() {
   const mine = running;
   try {
-    const [queue, list] = await Promise.all([get('/api/v1/queue?limit=500'), get('/api/v1/jobs?limit=250')]);
+    const [queue, list, session] = await Promise.all([get('/api/v1/queue?limit=500'), get('/api/v1/jobs?limit=250'), optional('/api/v1/session')]);
     const runs = queue.queue.find((entry) => entry.state === 'running');
     const files = runs ? await get(`/api/v1/jobs/${runs.job_id}/files?limit=1000`) : null;
     if (mine !== running) return;
-    const jobs = new Map(list.items.map((body) => [body.id, fromBody(body)]));
+    const jobs = new Map(newest(list.items.map(fromBody)).map((job) => [job.id, job]));
     state.truncated = list.next !== null || Boolean(queue.next);
     for (const entry of queue.queue) jobs.set(entry.job_id, withEntry(jobs.get(entry.job_id), entry));
     for (const [id, job] of jobs) tell(state.jobs.get(id), job);
     state.jobs = jobs;
-    state.queue = { ...queue };
+    queueIs(queue);
     state.files = new Map();
     if (files) {
       const under = files.items.filter((file) => file.state === 'partial');
       state.files.set(runs.job_id, under.slice(0, 16).map((file) => ({ path: file.path, size: file.size, received: file.bytes_downloaded })));
     }
     flow(Math.floor(Date.now() / 1000), runs?.progress.speed_bytes_per_second ?? 0);
-    if (state.link.mode === 'lost') onBack();
+    if (session) {
+      state.session = { ...session, known: true };
+      meet(session.server);
+    }
+    // Who is back is listened to again, not asked for another while.
+    const back = state.link.mode === 'lost' && hadStream;
     fresh('poll');
     if (runs) heard(runs.job_id);
-    schedule(POLL);
+    schedule(back ? POLL_LOST : POLL);
   } catch (error) {
     if (mine !== running) return;
     if (error.needsToken) {
@@ -189,6 +210,14 @@ async function poll() {
     schedule(POLL_LOST);
   }
   changed();
+}
+
+/** Takes over the queue. Another one who works on it changes what this service is: the rest is asked for again. */
+function queueIs(queue) {
+  const before = state.queue;
+  state.queue = queue;
+  position(queue.queue);
+  if (before && before.lease?.holder !== queue.lease?.holder) onBack();
 }
 
 let onBack = () => {};
@@ -213,6 +242,10 @@ function position(entries) {
 
 function take(job) {
   tell(state.jobs.get(job.id), job);
+  // A model has one row: its newest job.
+  for (const other of state.jobs.values()) {
+    if (other.modelId === job.modelId && other.id < job.id) state.jobs.delete(other.id);
+  }
   state.jobs.set(job.id, { ...job, position: job.position ?? null });
   if (!isActive(job)) state.files.delete(job.id);
 }

@@ -37,14 +37,15 @@ async function jobPage(id) {
   const path = `/api/v1/jobs/${segment(id)}`;
   const body = await get(path);
   const model = segment(body.model_id);
-  const [files, events, attempts, registration, status] = await Promise.all([
+  const [files, events, attempts, others, registration, status] = await Promise.all([
     get(`${path}/files?limit=2000`),
     get(`${path}/events?limit=1000`),
     get(`${path}/attempts?limit=1000`),
+    get(`/api/v1/jobs?limit=20&model_id=${model}`),
     optional(`/api/v1/models/${model}`),
     optional(`/api/model-download-status/${model}`),
   ]);
-  return { raw: body, job: fromBody(body), files: files.items, moreFiles: files.next !== null, events: events.items, attempts: attempts.items, registration, cache: status?.cache ?? null };
+  return { raw: body, job: fromBody(body), files: files.items, moreFiles: files.next !== null, events: events.items, attempts: attempts.items, others: others.items.map(fromBody).filter((one) => one.id !== body.id), registration, cache: status?.cache ?? null };
 }
 
 async function library() {

@@ -2,7 +2,7 @@
 
 import { hasToken, optional, post, remove, useToken } from './api.js';
 import { connect, meet } from './live.js';
-import { changed, state } from './store.js';
+import { changed, notice, state } from './store.js';
 
 /** Learns the role and which process answers. */
 export async function learn() {
@@ -28,7 +28,12 @@ export async function signIn(token) {
 }
 
 export async function signOut() {
-  if (state.session.known) await remove('/api/v1/session');
+  try {
+    if (state.session.known) await remove('/api/v1/session');
+  } catch (error) {
+    notice('bad', `Not signed out: ${error.message}`);
+    return;
+  }
   useToken(null);
   await learn();
   connect();

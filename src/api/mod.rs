@@ -26,6 +26,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::manager::UnifiedModelDownloadManager;
 use crate::metrics::Metrics;
 
+pub use guard::{AdminKey, TokenTooShort};
 pub(crate) use guard::{AllowedHosts, ConnectedTo, Guard, SHORTEST_PUBLIC_TOKEN};
 use problem::{Code, Problem};
 pub(crate) use stream::Endless;

@@ -150,6 +150,32 @@ async fn every_route_lets_in_its_roles_and_no_others() {
 }
 
 #[tokio::test]
+async fn a_method_that_the_table_does_not_name_is_refused_for_every_role() {
+    let house = House::new(false, false).await;
+    let mut callers = vec![None, Some("guess".to_owned()), Some(ADMIN.to_owned())];
+    for role in Role::ALL {
+        callers.push(Some(house.token(role.as_str(), *role, None).await));
+    }
+    for path in ROUTES.iter().map(|route| route.path) {
+        let named = |method: &str| {
+            let mut rows = ROUTES.iter().filter(|route| route.path == path);
+            rows.any(|route| route.method == method || route.method == "GET" && method == "HEAD")
+        };
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
+        ] {
+            if named(method) {
+                continue;
+            }
+            for token in &callers {
+                let status = house.status(method, &example(path), token.as_deref()).await;
+                assert_eq!(status, 405, "{method} {path}, token {}", token.is_some());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_says_what_is_missing() {
     let house = House::new(false, false).await;
     let read = "/api/v1/queue";
@@ -250,9 +276,13 @@ async fn names_are_taken_once_and_nothing_kept_is_the_token() {
 async fn a_browser_signs_in_looks_and_signs_out() {
     let house = House::new(false, false).await;
     let free = house.ask("GET", "/api/v1/session", None).await.json();
+    let server = &free["server"];
+    assert_eq!(server["version"], env!("CARGO_PKG_VERSION"));
+    let instance = house.manager.server_info().instance;
+    assert_eq!(server["instance"], instance.as_str());
     assert_eq!(
         free,
-        serde_json::json!({"role": "operator", "name": null, "signed_in": false, "sign_in_required": false})
+        serde_json::json!({"role": "operator", "name": null, "signed_in": false, "sign_in_required": false, "server": server})
     );
     let token = house.token("eve", Role::Viewer, None).await;
     let none = house.ask("GET", "/api/v1/session", None).await.json();
@@ -260,6 +290,7 @@ async fn a_browser_signs_in_looks_and_signs_out() {
         (&none["role"], &none["sign_in_required"]),
         (&"none".into(), &true.into())
     );
+    assert!(none["server"].is_null(), "strangers learn nothing: {none}");
     assert_eq!(house.sign_in("guess").await.code(), "token_wrong");
     assert_eq!(house.sign_in("").await.code(), "token_wrong");
 

@@ -531,3 +531,32 @@ fn the_document_names_every_route_and_every_code() {
         );
     }
 }
+
+/// A route that stands elsewhere would have no policy.
+#[test]
+fn routes_are_written_down_in_the_table_alone() {
+    fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let api = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api");
+    let mut files = Vec::new();
+    sources(&api, &mut files);
+    let mut makers = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let adds = [".route(", ".nest(", ".merge(", ".route_service("];
+        let practice = name.ends_with("tests.rs") || name == "practice.rs";
+        if !practice && adds.iter().any(|word| text.contains(word)) {
+            makers.push(name);
+        }
+    }
+    assert_eq!(makers, ["table.rs"]);
+}

@@ -49,9 +49,9 @@ impl SharedStore {
     /// Whether a path has a payload's place, `<first 2 digits>/<64 hex digits>`.
     fn is_payload(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());
-        let Some(name) = name
-            .filter(|name| matches!(Digest::parse(name), Ok(Digest::Sha256(hex)) if hex == *name))
-        else {
+        let Some(name) = name.filter(
+            |name| matches!(Digest::parse(name), Ok(Digest::Sha256(hex)) if *hex == **name),
+        ) else {
             return false;
         };
         path == self.dir.join(&name[..2]).join(name)

@@ -36,7 +36,7 @@ struct Entry {
 impl Entry {
     fn new(file: &RemoteFile) -> Self {
         let lfs = match &file.digest {
-            Digest::Sha256(hex) => Some(hex.clone()),
+            Digest::Sha256(hex) => Some(hex.to_string()),
             Digest::GitSha1(_) | Digest::Unhashed(_) => None,
         };
         Self {

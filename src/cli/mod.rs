@@ -3,6 +3,7 @@
 //! Commands work on the database through the manager; a running service sees the same rows. Results go to
 //! standard output, everything else to standard error.
 
+mod admin_token;
 mod args;
 mod cache;
 mod cancel;

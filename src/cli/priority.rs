@@ -40,10 +40,16 @@ pub(crate) async fn run(context: &Context, args: &PriorityArgs) -> Result<Exit, 
         return Ok(Exit::NotFound);
     };
     let job = manager.place_job(job.id, place).await?;
+    let status = manager.get_download_status(&id).await?;
     if context.output.is_json() {
-        output::json(&manager.get_download_status(&id).await?)?;
+        output::json(&status)?;
     } else {
-        output::line(&format!("{id} has the priority {}", job.priority))?;
+        let place = match status.queue_position {
+            None => "runs already".to_owned(),
+            Some(1) => "is next".to_owned(),
+            Some(place) => format!("is number {place} in the queue"),
+        };
+        output::line(&format!("{id} {place} (priority {})", job.priority))?;
     }
     Ok(Exit::Done)
 }

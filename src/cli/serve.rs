@@ -11,9 +11,15 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     let manager = context.open().await?;
     let shutdown = &context.shutdown;
     let serve = &context.config.serve;
+    let known = context.config.admin_token(false)?.is_some();
+    let admin_token = context.config.admin_token(true)?;
+    if !known {
+        let file = serve.admin_token_file.display();
+        tracing::info!(%file, "Made the admin token; this file holds it.");
+    }
     let options = ServerOptions {
         listen: serve.listen,
-        admin_token: context.config.admin_token(true)?,
+        admin_token,
         allowed_hosts: serve.allowed_hosts.clone(),
         trust_proxy: serve.trust_proxy,
         settings: settings(context),
@@ -31,6 +37,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         "serving"
     );
 
+    let admin = super::admin_token::watch(&context.config, server.admin_key());
     // Whichever of the two ends first takes the other one along.
     let serving = async {
         let served = server.run_until(shutdown.token()).await;
@@ -43,7 +50,10 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
         worked
     };
     let both = Box::pin(async {
-        let both = tokio::join!(serving, working);
+        let both = tokio::select! {
+            both = async { tokio::join!(serving, working) } => both,
+            never = admin => match never {},
+        };
         // Folds the WAL into the database, so that a copy of the one file is all of it.
         manager.close().await;
         both

@@ -6,6 +6,7 @@
 //! content does: such a text from outside is refused, and what is read back from a row is never taken for a proof.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -23,11 +24,11 @@ pub struct InvalidDigest {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// sha256 of the content, 64 hex digits.
-    Sha256(String),
+    Sha256(Arc<str>),
     /// sha1 of `blob <length>\0` and the content, 40 hex digits.
-    GitSha1(String),
+    GitSha1(Arc<str>),
     /// No hash: 64 hex digits, the first 16 of them zeros, that tell one version of a file from another.
-    Unhashed(String),
+    Unhashed(Arc<str>),
 }
 
 /// The beginning of what is no hash.
@@ -40,8 +41,8 @@ impl Digest {
         let legal = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         match hex.len() {
             64 if legal && hex.starts_with(NO_HASH) => Err(refused(text)),
-            64 if legal => Ok(Self::Sha256(hex.to_owned())),
-            40 if legal => Ok(Self::GitSha1(hex.to_owned())),
+            64 if legal => Ok(Self::Sha256(hex.into())),
+            40 if legal => Ok(Self::GitSha1(hex.into())),
             _ => Err(refused(text)),
         }
     }
@@ -50,14 +51,14 @@ impl Digest {
     pub fn stored(text: &str) -> Result<Self, InvalidDigest> {
         let legal = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if text.len() == 64 && legal && text.starts_with(NO_HASH) {
-            return Ok(Self::Unhashed(text.to_owned()));
+            return Ok(Self::Unhashed(text.into()));
         }
         Self::parse(text)
     }
 
     /// What stands for the hash of a version that has none; `hex` has at least 48 hex digits.
     pub(super) fn unhashed(hex: &str) -> Self {
-        Self::Unhashed(format!("{NO_HASH}{}", &hex[..48]))
+        Self::Unhashed(format!("{NO_HASH}{}", &hex[..48]).into())
     }
 
     /// Whether it proves a content.
@@ -131,7 +132,7 @@ mod tests {
         let sha256 = "0a".repeat(32);
         assert_eq!(
             Digest::parse(&format!("W/\"{sha1}\"")).unwrap(),
-            Digest::GitSha1(sha1.clone())
+            Digest::GitSha1(sha1.as_str().into())
         );
         assert_eq!(Digest::parse(&sha256).unwrap().as_str(), sha256);
         for bad in [

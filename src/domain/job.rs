@@ -84,6 +84,8 @@ pub struct Job {
     pub lease_token: Option<i64>,
     /// Whether someone asked to cancel it.
     pub cancel_requested: bool,
+    /// Whether an administrator has cleared it: then it does not tell any more where its model stands.
+    pub cleared: bool,
     /// The commit that the plan is pinned to.
     pub commit: Option<CommitHash>,
     /// Files of the plan, once it is known.

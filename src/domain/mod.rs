@@ -20,6 +20,7 @@ mod plan;
 mod random;
 mod ranges;
 mod report;
+mod size;
 mod state;
 mod status;
 mod webhook;
@@ -52,6 +53,7 @@ pub use plan::{PlannedFile, RemoteFile};
 pub(crate) use random::random_hex;
 pub use ranges::RangeSet;
 pub use report::{Gating, PlanDisk, PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning};
+pub use size::Size;
 pub use state::{CacheState, JobKind, JobState, Phase, Status, UnknownWord, WaitReason};
 pub use status::{
     CacheStatus, LimitedBy, ModelStatus, ProgressStatus, QueueEntry, QueueStatus, QueueSummary,

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -78,7 +79,7 @@ impl FromStr for ModelId {
         };
         let parts: Vec<&str> = text.split('/').collect();
         if parts.len() <= 2 && parts.iter().all(|part| legal(part)) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidName::new("model id", text, RULE))
         }
@@ -87,7 +88,8 @@ impl FromStr for ModelId {
 
 /// A repository on the hub, `name` or `org/name`, by the hub's own grammar.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
-pub struct RepoId(String);
+#[schema(value_type = String)]
+pub struct RepoId(Arc<str>);
 text_newtype!(RepoId);
 
 impl RepoId {
@@ -105,7 +107,7 @@ impl RepoId {
     pub fn name(&self) -> &str {
         self.0
             .split_once('/')
-            .map_or(self.0.as_str(), |(_, name)| name)
+            .map_or(self.as_str(), |(_, name)| name)
     }
 }
 
@@ -131,7 +133,7 @@ impl FromStr for RepoId {
             && !text.contains("..")
             && text.strip_suffix(".git").is_none();
         if ok {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidName::new("repository id", text, RULE))
         }
@@ -171,7 +173,7 @@ impl FromStr for Revision {
                 .chars()
                 .any(|c| c.is_control() || c.is_whitespace() || "\\~^:?*[".contains(c));
         if ok {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidName::new("revision", text, RULE))
         }
@@ -181,7 +183,8 @@ impl FromStr for Revision {
 /// A full git commit: 40 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[schema(pattern = "^[0-9a-f]{40}$")]
-pub struct CommitHash(String);
+#[schema(value_type = String)]
+pub struct CommitHash(Arc<str>);
 text_newtype!(CommitHash);
 
 impl FromStr for CommitHash {
@@ -189,7 +192,7 @@ impl FromStr for CommitHash {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         if text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidName::new("commit", text, "40 lower-case hex digits"))
         }

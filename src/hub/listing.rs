@@ -155,7 +155,7 @@ impl Reject<'_> {
             return Err(self.bad(format!("the size of `{path}` is {size}")));
         }
         let is_hash =
-            |hash: &String| matches!(Digest::parse(hash), Ok(Digest::Sha256(d)) if &d == hash);
+            |hash: &String| matches!(Digest::parse(hash), Ok(Digest::Sha256(d)) if *d == **hash);
         Ok(RemoteFile {
             path,
             size,

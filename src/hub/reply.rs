@@ -93,7 +93,8 @@ impl Content {
         if self.left().is_none_or(|left| left > DRAIN_LIMIT) {
             return;
         }
-        let mut scratch = [0; 4096];
+        // On the heap: this would be most of every future that asks the hub for something.
+        let mut scratch = vec![0; 4096];
         let rest = async {
             while let Ok(1..) = poll_fn(|context| self.poll_read(context, &mut scratch)).await {}
         };

@@ -333,7 +333,7 @@ pub(super) fn commit() -> CommitHash {
 }
 
 pub(super) fn digest() -> Digest {
-    Digest::Sha256("a".repeat(64))
+    Digest::Sha256("a".repeat(64).into())
 }
 
 pub(super) fn planned(size: usize) -> PlannedFile {

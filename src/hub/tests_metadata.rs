@@ -422,10 +422,10 @@ async fn lfs_files_carry_their_sha256_and_xet_hash() {
     let server = Server::start(move |_, _| Reply::json(&body)).await;
     let files = anonymous(&server).tree(&repo(), &commit()).await.unwrap();
     assert_eq!(files.len(), 2);
-    assert_eq!(files[0].digest, Digest::Sha256(sha256));
+    assert_eq!(files[0].digest, Digest::Sha256(sha256.into()));
     assert_eq!(files[0].size, 9_007_199_254_740_993);
     assert_eq!(files[0].xet_hash, Some(xet));
-    assert_eq!(files[1].digest, Digest::GitSha1(SHA.to_owned()));
+    assert_eq!(files[1].digest, Digest::GitSha1(SHA.into()));
     assert_eq!((files[1].size, &files[1].xet_hash), (0, &None));
     assert_eq!(server.seen()[0].header("authorization"), None);
 }

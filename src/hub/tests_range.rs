@@ -482,7 +482,7 @@ async fn slow_but_alive_is_alive() {
     let reader = impatient(&hub).reader(&repo(), &commit(), &planned(CONTENT.len()));
     let mut body = reader.open(10..20).await.unwrap();
     let began = tokio::time::Instant::now();
-    let mut bytes = body.next().await.unwrap().unwrap().to_vec();
+    let mut bytes = body.next().await.unwrap().unwrap();
     while bytes.len() < 10 {
         // Each byte comes within the patience, all of them do not.
         let next = body.next();

@@ -16,7 +16,8 @@ use super::request::Wire;
 use crate::domain::{CommitHash, RemoteFile, RepoId};
 use crate::redact::SafeUrl;
 
-const PAGE_LIMIT: usize = 32 << 20;
+/// The hub answers 1,000 entries a page, of 300 to 500 bytes each; a mirror may put a whole repository into one.
+const PAGE_LIMIT: usize = 16 << 20;
 const PAGES_MAX: usize = 2_000;
 const ENTRIES_MAX: usize = 200_000;
 const BYTES_MAX: usize = 256 << 20;

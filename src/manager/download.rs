@@ -1,8 +1,17 @@
 //! Asking for a download, and for its end.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{ManagerError, Result, Started, UnifiedModelDownloadManager};
 use crate::domain::{Job, JobState, Model, ModelId, Status};
 use crate::queue::Presence;
+
+/// How long a start waits for a cancelled job to end; a running one lets go within a second.
+const LETS_GO: Duration = Duration::from_secs(2);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Priority of a job that nobody gave another one.
 pub(super) const PRIORITY: i32 = 0;
@@ -147,11 +156,7 @@ impl UnifiedModelDownloadManager {
 
     async fn enqueue(&self, model: Model, presence: Presence) -> Result<Started> {
         self.refuse_when_disabled()?;
-        let (job, created) = self
-            .context
-            .store
-            .enqueue(model.key, PRIORITY, self.clock.now())
-            .await?;
+        let (job, created) = self.insert(&model).await?;
         if created {
             tracing::info!(job.id = %job.id, model.id = %model.id(), "The download is queued.");
             self.context.changed.notify_waiters();
@@ -166,6 +171,20 @@ impl UnifiedModelDownloadManager {
             created,
             status,
         })
+    }
+
+    /// Makes the job, or hands back the active one. A job that is being cancelled is waited for: who asks after a cancel
+    /// wants a download, and not one that is about to end.
+    async fn insert(&self, model: &Model) -> Result<(Job, bool)> {
+        let asked = Instant::now();
+        loop {
+            let store = &self.context.store;
+            let (job, created) = store.enqueue(model.key, PRIORITY, self.clock.now()).await?;
+            if created || !job.cancel_requested || asked.elapsed() >= LETS_GO {
+                return Ok((job, created));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     async fn set_paused(&self, model_id: &ModelId, paused: bool) -> Result<Option<Job>> {

@@ -170,9 +170,10 @@ impl UnifiedModelDownloadManager {
             reasons.push(format!("no row can be committed: {error}"));
         }
         let cache = Arc::clone(&self.context.cache);
-        let cache = match tokio::task::spawn_blocking(move || cache.can_write()).await {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        let look = move || (cache.can_write(), cache.space().ok());
+        let (cache, space) = match tokio::task::spawn_blocking(look).await {
+            Ok((outcome, space)) => (outcome.map_err(|error| error.to_string()), space),
+            Err(error) => (Err(error.to_string()), None),
         };
         if let Err(error) = &cache {
             reasons.push(format!("no byte can be written to the cache: {error}"));
@@ -187,6 +188,7 @@ impl UnifiedModelDownloadManager {
             database: database.is_ok(),
             cache: cache.is_ok(),
             role,
+            free_bytes: space.map(|space| space.bytes),
             reasons,
         }
     }

@@ -85,6 +85,8 @@ pub struct ReadyReport {
     pub cache: bool,
     /// `holder`, `standby` or `idle`.
     pub role: &'static str,
+    /// Free bytes where the cache is; none when the system does not say.
+    pub free_bytes: Option<u64>,
     /// What is wrong.
     pub reasons: Vec<String>,
 }

@@ -64,6 +64,7 @@ pub(crate) struct Metrics {
     lease_acquisitions: Counter,
     cache_bytes: Gauge,
     disk_free: Gauge,
+    sse_clients: Gauge,
     requests: Histograms,
     process: Process,
 }
@@ -104,6 +105,7 @@ impl Default for Metrics {
             lease_acquisitions: Counter::default(),
             cache_bytes: Gauge::default(),
             disk_free: Gauge::default(),
+            sse_clients: Gauge::default(),
             requests: Family::new_with_constructor(request_times),
             process: Process::default(),
         };
@@ -206,6 +208,11 @@ impl Metrics {
             Unit::Bytes,
             self.disk_free.clone(),
         );
+        own.register(
+            "sse_clients",
+            "Who listens to events",
+            self.sse_clients.clone(),
+        );
         root.register_with_unit(
             "http_server_request_duration",
             "Time until an answer of this service began",
@@ -268,6 +275,12 @@ impl Metrics {
     /// Bytes that a completed job did not have to fetch.
     pub(crate) fn reused(&self, bytes: u64) {
         self.reused.inc_by(bytes);
+    }
+
+    /// So many listen to events now.
+    pub(crate) fn listening(&self, clients: usize) {
+        self.sse_clients
+            .set(i64::try_from(clients).unwrap_or(i64::MAX));
     }
 
     /// A job waits before its next attempt.
@@ -345,6 +358,7 @@ mod tests {
         metrics.received(24);
         metrics.ended("completed", "hub", Some(Duration::from_secs(70)));
         metrics.retried("rate_limited");
+        metrics.listening(7);
         let census = Census {
             jobs: vec![("queued", 3), ("failed", 0)],
             oldest_age: Duration::from_secs(9),
@@ -366,6 +380,7 @@ mod tests {
             "modelhaul_rate_limit_bytes_per_second 0",
             "modelhaul_lease_held 1",
             "modelhaul_queue_held 1",
+            "modelhaul_sse_clients 7",
             "modelhaul_queue_oldest_age_seconds 9",
             "http_server_request_duration_seconds_count{method=\"OTHER\",route=\"(none)\",status=\"404\"} 1",
         ] {

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::halt::Cause;
 use super::keeper::{FileKeeper, KeptFile};
 use super::notes::Notes;
 use super::plan::{self, Plan};
 use super::run::{Run, Stop};
 use super::supply::{Place, Supply};
 use crate::cache::CacheError;
-use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile};
+use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, Size};
 use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
@@ -133,10 +134,13 @@ pub(crate) async fn fetch(
             run.halt.token().clone(),
         )
         .await;
-    if let Err(TransferError::Failed(failure)) = &outcome
-        && failure.code != FailureCode::LeaseLost
-        && let Err(failure) = keeper.drop_useless().await
-    {
+    let ends = match &outcome {
+        Err(TransferError::Failed(failure)) => failure.code != FailureCode::LeaseLost,
+        // A pause or a stop goes on with what is only noted; after a cancel nobody may.
+        Err(TransferError::Cancelled) => run.halt.cause() == Some(Cause::Cancelled),
+        _ => false,
+    };
+    if ends && let Err(failure) = keeper.drop_useless().await {
         tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
     }
     match outcome {
@@ -222,9 +226,11 @@ async fn room_for(run: &Run, place: &Place, missing: &[Vec<FileRow>]) -> Result<
     let floor = run.context.options.disk_floor;
     if needed.saturating_add(floor) > space.bytes {
         let message = format!(
-            "not enough free space for `{}`: {needed} bytes are needed, {} are free, of which {floor} are kept",
+            "not enough free space for `{}`: {} are needed, {} are free, of which {} are kept",
             run.model.id(),
-            space.bytes,
+            Size(needed),
+            Size(space.bytes),
+            Size(floor),
         );
         let remedy = "free some space; the download goes on by itself";
         return Err(Failure::new(FailureCode::DiskFull, message)

@@ -101,6 +101,8 @@ pub(crate) struct LiveJob {
     /// Received bytes that monitoring knows already.
     told_bytes: AtomicU64,
     phase: Mutex<Option<Phase>>,
+    /// When the numbers were written last.
+    reported: Mutex<Option<tokio::time::Instant>>,
     samples: Mutex<VecDeque<(Duration, u64)>>,
 }
 
@@ -120,8 +122,19 @@ impl LiveJob {
             high_water: AtomicU64::new(0),
             told_bytes: AtomicU64::new(0),
             phase: Mutex::new(None),
+            reported: Mutex::new(None),
             samples: Mutex::new(VecDeque::new()),
         }
+    }
+
+    /// Notes that the numbers, as they were at `when`, are in the row.
+    pub(crate) fn set_reported(&self, when: tokio::time::Instant) {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(when);
+    }
+
+    /// When the numbers in the row were taken.
+    pub(crate) fn reported(&self) -> Option<tokio::time::Instant> {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets what the job does.

@@ -12,8 +12,8 @@ use super::fetch::blocking;
 use super::run::{Run, Stop};
 use crate::catalog::Selected;
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, Kind, Model, NewModel, Origin, PlannedFile,
-    RemoteFile, RepoId, Revision, Selection,
+    CommitHash, Failure, FailureCode, FileRow, FileState, Kind, Model, NewModel, Origin,
+    PlannedFile, RemoteFile, RepoId, Revision, Selection,
 };
 use crate::store::NewPlan;
 
@@ -204,6 +204,7 @@ async fn made_earlier(run: &Run, wanted: &Wanted) -> Result<Option<Plan>, Stop> 
         tracing::info!(job.id = %run.job.id, "Other files are wanted since the last attempt: planning anew.");
         return Ok(None);
     }
+    let rows = with_parts_of_twins(run, rows).await?;
     let plan = Plan {
         commit: commit.clone(),
         rows,
@@ -211,6 +212,17 @@ async fn made_earlier(run: &Run, wanted: &Wanted) -> Result<Option<Plan>, Stop> 
     };
     run.live.set_total(plan.bytes());
     Ok(Some(plan))
+}
+
+/// The rows of an earlier plan, with the parts that a twin has left of their contents since.
+async fn with_parts_of_twins(run: &Run, rows: Vec<FileRow>) -> Result<Vec<FileRow>, Stop> {
+    if rows.iter().all(|row| row.state != FileState::Pending) {
+        return Ok(rows);
+    }
+    let (store, clock) = (&run.context.store, &run.context.clock);
+    let started = clock.monotonic();
+    let taken = store.take_over(run.claim, clock.now()).await;
+    Ok(run.renewed(started, taken)?.unwrap_or(rows))
 }
 
 /// The files of a commit that an earlier job of this registration completed: no listing is needed.

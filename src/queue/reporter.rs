@@ -1,10 +1,12 @@
 //! The running job's heartbeat: once a second its numbers go to the row, and the row's wishes come back.
+//! A checkpoint carries the numbers too, so while checkpoints come there are no other beats.
 //!
 //! The beat is a write of the worker itself, fenced like all others; a worker that cannot write loses its trust.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::halt::Cause;
@@ -27,13 +29,17 @@ pub(crate) async fn watch(run: &Run, lease: &Lease, stop: &CancellationToken) {
 /// Writes the numbers again and again; says in `blocked` while another process keeps it from writing.
 async fn beats(run: &Run, lease: &Lease, blocked: &AtomicBool) {
     let context = &run.context;
-    let mut ticks = tokio::time::interval(run.trust.beat_every(BEAT));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // The first one comes at once, and there is nothing to say yet.
-    ticks.tick().await;
+    let every = run.trust.beat_every(BEAT);
+    // There is nothing to say yet.
+    let mut last = Instant::now();
     loop {
-        ticks.tick().await;
+        let due = run.live.reported().map_or(last, |at| at.max(last)) + every;
+        if Instant::now() < due {
+            tokio::time::sleep_until(due).await;
+            continue;
+        }
         verifying(run).await;
+        last = Instant::now();
         blocked.store(true, Ordering::Release);
         let beaten = beat(run).await;
         let busy = matches!(&beaten, Err(Stop::Failed(failure)) if failure.code == FailureCode::CacheLocked);
@@ -95,6 +101,7 @@ pub(crate) async fn checkpoint(run: &Run, files: &[FileCheckpoint]) -> Result<()
 /// One write of the numbers; the wishes that it brings back are obeyed.
 async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
     let context = &run.context;
+    let taken = Instant::now();
     let numbers = run.live.numbers(context.clock.as_ref());
     context.metrics.received(run.live.newly_received());
     let update = ProgressUpdate {
@@ -110,6 +117,7 @@ async fn report(run: &Run, files: &[FileCheckpoint]) -> Result<(), StoreError> {
         .store
         .progress(run.claim, &update, files, context.clock.now())
         .await?;
+    run.live.set_reported(taken);
     obey(run, signal.cancel, signal.pause);
     Ok(())
 }

@@ -33,10 +33,13 @@ fn start(limits: Limits) -> Running {
     let (listener, local_addr) = listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let draining = CancellationToken::new();
     let hosts = AllowedHosts::new(local_addr.ip(), &[]).unwrap();
-    let practice = practice::doors(Guard::new(hosts, None, false, draining.clone()));
+    let guard = Guard::new(hosts, None, false, draining.clone());
+    let admin_key = guard.admin_key();
+    let practice = practice::doors(guard);
     let server = Server {
         listener,
         local_addr,
+        admin_key,
         doors: practice.doors.clone(),
         draining,
         limits,

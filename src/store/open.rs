@@ -231,6 +231,7 @@ const fn network_kind(kind: u32) -> Option<&'static str> {
 
 /// Brings the tables up to date under the write lock.
 async fn migrate(path: &Path) -> Result<()> {
+    let witness = witness(path).await?;
     let options = write_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         // A later migration may rebuild a table that others refer to; the references are checked before the commit.
@@ -238,7 +239,24 @@ async fn migrate(path: &Path) -> Result<()> {
     let mut connection = connect(options).await?;
     let done = migrate_on(&mut connection, path).await;
     connection.close().await?;
+    if let Some(witness) = witness {
+        witness.close().await?;
+    }
     done
+}
+
+/// A reader that outlives the connection of the migrations. The last connection that closes folds the WAL into the file,
+/// also over a damaged one; a reader does not, so a file that is refused keeps its bytes and its WAL.
+async fn witness(path: &Path) -> Result<Option<SqliteConnection>> {
+    if fs::metadata(path).is_ok_and(|facts| facts.len() == 0) {
+        return Ok(None);
+    }
+    let mut connection = connect(write_options(path).read_only(true)).await?;
+    // The first read opens the WAL.
+    sqlx::query("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut connection)
+        .await?;
+    Ok(Some(connection))
 }
 
 /// Connects, and tries again while another process switches the new file to WAL: SQLite does not wait for that lock.

@@ -57,6 +57,25 @@ impl Store {
         Ok(rows)
     }
 
+    /// Gives the job's files the parts that others have left of the same contents since it was planned: another model of
+    /// the repository may have been cancelled meanwhile. Answers the rows, or none when nothing has changed.
+    pub(crate) async fn take_over(
+        &self,
+        claim: Claim,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Vec<FileRow>>> {
+        let mut tx = begin_fenced(self, claim, now).await?;
+        let helped = take_over_twins(&mut tx, claim.job_key).await?;
+        let rows = if helped > 0 {
+            Some(files_of(&mut tx, claim.job_key).await?)
+        } else {
+            None
+        };
+        // In each case: it is the heartbeat too.
+        tx.commit().await?;
+        Ok(rows)
+    }
+
     /// Records files whose blobs are in the cache already; a row that was verified stays so.
     pub(crate) async fn mark_present(
         &self,
@@ -146,6 +165,11 @@ pub(super) async fn write_plan(
         commit
     ))
     .await?;
+    files_of(tx, job_key).await
+}
+
+/// The job's files in the order of their paths.
+async fn files_of(tx: &mut Tx, job_key: i64) -> Result<Vec<FileRow>> {
     all(tx
         .rows(select_files!(
             "WHERE f.job_key = ?1 ORDER BY f.path",
@@ -207,7 +231,14 @@ pub(super) async fn write_rows(
         selection,
     ))
     .await?;
-    tx.exec(sqlx::query!(
+    take_over_twins(tx, job_key).await?;
+    Ok(())
+}
+
+/// Takes over what is known of the same content at another commit, or by another model of the same repository; answers how
+/// many files that helped.
+async fn take_over_twins(tx: &mut Tx, job_key: i64) -> Result<u64> {
+    let helped = tx.exec(sqlx::query!(
         "UPDATE files SET state = 'partial', ranges = d.ranges, bytes_done = d.bytes_done, part_name = d.part_name,
                 part_token = d.part_token, hash_mark = d.hash_mark
            FROM (SELECT digest, size, ranges, part_name, part_token, hash_mark, max(bytes_done) AS bytes_done
@@ -228,7 +259,7 @@ pub(super) async fn write_rows(
         job_key
     ))
     .await?;
-    Ok(())
+    Ok(helped)
 }
 
 /// Writes checkpoints; a file that is done in the meantime is left alone.

@@ -29,6 +29,7 @@ pub(super) struct JobRow {
     pub(super) retries: i64,
     pub(super) lease_token: Option<i64>,
     pub(super) cancel_requested_ms: Option<i64>,
+    pub(super) cleared: bool,
     pub(super) commit_sha: Option<String>,
     pub(super) files_total: Option<i64>,
     pub(super) files_done: i64,
@@ -56,7 +57,8 @@ macro_rules! select_jobs {
                       j.kind AS "kind!", j.repair AS "repair!: bool", j.state AS "state!", j.phase AS "phase?", j.wait_reason AS "wait_reason?",
                       j.run_after_ms AS "run_after_ms!", j.paused AS "paused!: bool", j.priority AS "priority!",
                       j.attempt AS "attempt!", j.retries AS "retries!", j.lease_token AS "lease_token?",
-                      j.cancel_requested_ms AS "cancel_requested_ms?", j.commit_sha AS "commit_sha?",
+                      j.cancel_requested_ms AS "cancel_requested_ms?",
+                      j.cleared_at_ms IS NOT NULL AS "cleared!: bool", j.commit_sha AS "commit_sha?",
                       j.files_total AS "files_total?", j.files_done AS "files_done!", j.bytes_total AS "bytes_total?",
                       j.bytes_done AS "bytes_done!", j.bytes_reused AS "bytes_reused!", j.rate AS "rate!",
                       j.current_file AS "current_file?", j.last_byte_at_ms AS "last_byte_at_ms?",
@@ -92,6 +94,7 @@ impl TryFrom<JobRow> for Job {
             retries: count(row.retries, T, "retries")?,
             lease_token: row.lease_token,
             cancel_requested: row.cancel_requested_ms.is_some(),
+            cleared: row.cleared,
             commit: text_opt(row.commit_sha.as_deref(), T, "commit_sha")?,
             files_total: count_opt(row.files_total, T, "files_total")?,
             files_done: count(row.files_done, T, "files_done")?,
@@ -313,5 +316,9 @@ pub(super) fn all<R, T>(rows: Vec<R>) -> Result<Vec<T>>
 where
     T: TryFrom<R, Error = StoreError>,
 {
-    rows.into_iter().map(T::try_from).collect()
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        all.push(T::try_from(row)?);
+    }
+    Ok(all)
 }

@@ -23,7 +23,7 @@ impl ContentHasher {
         match digest {
             Digest::Sha256(_) => Self::Sha256(Sha256::new()),
             Digest::GitSha1(_) => Self::GitSha1(Sha1::new_with_prefix(format!("blob {size}\0"))),
-            Digest::Unhashed(hex) => Self::Unknown(hex.clone()),
+            Digest::Unhashed(hex) => Self::Unknown(hex.to_string()),
         }
     }
 
@@ -75,11 +75,13 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
     fn a_hash_goes_on_from_any_mark() {
-        let kind = Digest::Sha256(String::new());
+        let kind = Digest::Sha256(Arc::default());
         let content: Vec<u8> = (0..200_u8).collect();
         let mut whole = ContentHasher::new(&kind, 200);
         whole.update(&content);
@@ -102,8 +104,8 @@ mod tests {
 
     #[test]
     fn both_hashes_match_known_values() {
-        let sha256 = Digest::Sha256(String::new());
-        let git = Digest::GitSha1(String::new());
+        let sha256 = Digest::Sha256(Arc::default());
+        let git = Digest::GitSha1(Arc::default());
         // `git hash-object` of the empty file and of `hello\n`, sha256 of the empty file.
         assert_eq!(
             ContentHasher::new(&git, 0).finish(),

@@ -44,7 +44,7 @@ pub(crate) struct Options {
     pub(crate) hash_lag: u64,
     /// How often received data is synced and recorded, and the longest that bytes stay in a buffer.
     pub(crate) checkpoint_interval: Duration,
-    /// Written bytes that are synced and recorded before the interval is over, so that the last sync is short.
+    /// Written bytes that are synced before the interval is over, so that the last sync is short; recorded with the interval.
     pub(crate) writeback_bytes: u64,
     /// Longest time without a byte on one stream.
     pub(crate) stall_timeout: Duration,

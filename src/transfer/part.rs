@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FallocateFlags, SeekFrom};
@@ -43,6 +44,8 @@ pub(super) struct Part {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Told whenever the hasher got on.
     hash_moved: Notify,
+    /// Writes and syncs that the system has not answered yet.
+    in_system: AtomicU32,
     /// Up to here the bytes were here before the run: nobody waits until they are hashed.
     resumed: u64,
     state: Mutex<State>,
@@ -130,6 +133,7 @@ impl Part {
             file,
             turn: tokio::sync::Mutex::new(()),
             hash_moved: Notify::new(),
+            in_system: AtomicU32::new(0),
             resumed: have.end(),
             state: Mutex::new(State {
                 have,
@@ -161,8 +165,14 @@ impl Part {
         self.lock().dirty
     }
 
+    /// Whether a write or sync is under way; for long only on a disk that does not answer.
+    pub(super) fn is_in_system(&self) -> bool {
+        self.in_system.load(Ordering::Relaxed) > 0
+    }
+
     /// Writes the bytes that are not here yet. Blocks.
     pub(super) fn write(&self, offset: u64, buffer: Buffer) -> io::Result<Written> {
+        let _in_system = InSystem::enter(&self.in_system);
         let range = offset..offset + length(buffer.bytes());
         let gaps = missing(&self.lock().have, &range);
         let mut gained = 0;
@@ -274,6 +284,7 @@ impl Part {
 
     /// Syncs the written data; afterwards those ranges may be recorded. Never tried again after an error. Blocks.
     pub(super) fn sync(&self) -> io::Result<()> {
+        let _in_system = InSystem::enter(&self.in_system);
         let (snapshot, generation) = {
             let mut state = self.lock();
             if state.poisoned {
@@ -355,6 +366,22 @@ impl State {
 
     fn hash_wanted(&self, size: u64) -> bool {
         self.hasher.is_some() && (self.have.frontier() > self.hashed || self.hashed == size)
+    }
+}
+
+/// Counts a call that is under way until it is over.
+struct InSystem<'a>(&'a AtomicU32);
+
+impl<'a> InSystem<'a> {
+    fn enter(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InSystem<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

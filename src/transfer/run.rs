@@ -265,7 +265,7 @@ impl Run {
             let dirty: u64 = parts.iter().map(|part| part.dirty()).sum();
             if !parts.is_empty() && (overdue || dirty >= self.options.writeback_bytes) {
                 self.keeping = true;
-                self.call_checkpoint(parts);
+                self.call_checkpoint(parts, overdue);
             }
             if overdue {
                 self.checkpoint_due = now + self.options.checkpoint_interval;

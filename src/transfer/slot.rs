@@ -39,8 +39,8 @@ pub(super) struct Slot {
     pub(super) streams: Vec<Arc<Piece>>,
     /// The hash of the whole content, kept until no stream is left.
     pub(super) hash: Option<String>,
-    /// Its content was thrown away once already.
-    pub(super) again: bool,
+    /// How often its content was thrown away.
+    pub(super) rejected: u32,
     /// Failed tries in a row that brought a few bytes each.
     pub(super) crumbs: u32,
     /// When its lock was first found taken.
@@ -64,7 +64,7 @@ impl Slot {
             plan: Plan::default(),
             streams: Vec::new(),
             hash: None,
-            again: false,
+            rejected: 0,
             crumbs: 0,
             locked_since: None,
         }
@@ -115,6 +115,6 @@ impl Slot {
             part.reset();
             self.plan = Plan::new(self.file.size, &part.have());
         }
-        self.again = true;
+        self.rejected += 1;
     }
 }

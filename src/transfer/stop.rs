@@ -18,12 +18,16 @@ use crate::domain::Failure;
 const STREAM_PATIENCE: Duration = Duration::from_millis(200);
 
 impl Run {
-    /// Syncs `parts` and tells the owner what is synced.
-    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>) {
+    /// Syncs `parts`, and tells the owner what is synced when it is time to `record` it: a fast transfer syncs more often
+    /// than its owner should have to write.
+    pub(super) fn call_checkpoint(&mut self, parts: Vec<Arc<Part>>, record: bool) {
         let (keeper, disk) = (Arc::clone(&self.keeper), self.shared.disk.clone());
         self.calls.spawn(async move {
             let result = async {
                 disk.sync(parts.clone()).await?;
+                if !record {
+                    return Ok(());
+                }
                 let synced = synced(&parts);
                 if synced.is_empty() {
                     return Ok(());
@@ -84,11 +88,21 @@ impl Run {
             .await
             .is_err()
         {
-            tracing::warn!("The last checkpoint took too long and was left out.");
+            tracing::warn!(files = %self.waiting_for_the_disk(), "The last checkpoint took too long and was left out.");
         }
         self.calls.shutdown().await;
         self.shared.disk.drain().await;
         result
+    }
+
+    /// The files whose writes and syncs the system does not answer.
+    fn waiting_for_the_disk(&self) -> String {
+        let parts = self.slots.iter().filter_map(|slot| slot.part.as_ref());
+        let paths: Vec<&str> = parts
+            .filter(|part| part.is_in_system())
+            .map(|part| part.path.as_str())
+            .collect();
+        paths.join(", ")
     }
 
     async fn last_checkpoint(&mut self, fenced: bool) {

@@ -8,6 +8,9 @@ use super::run::Run;
 use super::slot::Stage;
 use crate::domain::{Failure, FailureCode};
 
+/// How often a content is fetched before it counts as wrong for good: a bad cable or proxy may damage it twice.
+const FETCHES: u32 = 3;
+
 impl Run {
     /// Compares the hash of a file once no stream can write to it any more.
     pub(super) fn judge(&mut self, index: usize) -> Result<(), TransferError> {
@@ -34,14 +37,14 @@ impl Run {
         self.reject(index, &got)
     }
 
-    /// Throws a wrong content away: once to fetch it again, the second time for good.
+    /// Throws a wrong content away: to fetch it again, or for good when it has come [`FETCHES`] times.
     pub(super) fn reject(&mut self, index: usize, got: &str) -> Result<(), TransferError> {
         let slot = &mut self.slots[index];
-        let first = !slot.again;
         slot.start_over();
+        let last = slot.rejected >= FETCHES;
         self.keeper.note(index, &Known::default());
         let (path, expected) = (&slot.file.path, &slot.file.digest);
-        if first {
+        if !last {
             tracing::warn!(file = %path, %expected, got, "The content is wrong and is fetched again.");
             if let Some(part) = slot.part.as_ref().filter(|part| part.hash_wanted()) {
                 self.shared.disk.hash(part);
@@ -51,7 +54,7 @@ impl Run {
         Err(TransferError::Failed(
             Failure::new(
                 FailureCode::ChecksumMismatch,
-                format!("`{path}` must hash to {expected}, but what came twice hashes to {got}"),
+                format!("`{path}` must hash to {expected}, but what came {FETCHES} times hashes to {got}"),
             )
             .with_remedy("check proxies and mirrors between this machine and the hub, then retry"),
         ))

@@ -54,6 +54,12 @@ export async function axe(page, name) {
   found.push(...here.map((text) => `${name}: ${text}`));
 }
 
+/** Takes the messages away that earlier steps have left. */
+export async function calm(page) {
+  const one = page.locator('.notice').getByRole('button', { name: 'Dismiss' });
+  while (await one.count()) await one.first().click({ timeout: 2000 }).catch(() => {});
+}
+
 /** Looks at a screen in light and dark: a picture and axe in each. */
 export async function look(page, folder, name, { width = 1200, height = 780, checks = true, full = false } = {}) {
   await mkdir(folder, { recursive: true });

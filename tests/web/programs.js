@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -48,11 +48,14 @@ export async function hub(bin) {
 }
 
 /** The service over a folder; the same folder and port again is a restart. */
-export async function service(bin, folder, endpoint, token, port = 0) {
-  await mkdir(folder, { recursive: true });
+export async function service(bin, folder, endpoint, token, { port = 0, env: more = {}, config = null } = {}) {
+  const file = join(folder, 'config', 'modelhaul', 'config.toml');
+  await mkdir(join(file, '..'), { recursive: true });
+  if (config === null) await rm(file, { force: true });
+  else await writeFile(file, config);
   const env = {
     PATH: process.env.PATH, HOME: folder, HF_HOME: join(folder, 'hf'), XDG_CONFIG_HOME: join(folder, 'config'),
-    MODELHAUL_DB: join(folder, 'modelhaul.db'), MODELHAUL_ADMIN_TOKEN: token, HF_ENDPOINT: endpoint, NO_PROXY: '127.0.0.1',
+    MODELHAUL_DB: join(folder, 'modelhaul.db'), MODELHAUL_ADMIN_TOKEN: token, HF_ENDPOINT: endpoint, NO_PROXY: '127.0.0.1', ...more,
   };
   const child = start(join(bin, 'modelhaul'), ['serve', '--listen', `127.0.0.1:${port}`], env);
   const address = await line(child.stdout, /^listening on (\S+?)\/?$/, 'the service').catch((error) => { throw new Error(`${error.message}: ${child.log}`); });

@@ -1,17 +1,23 @@
 // The way through the real service: add, watch, pause, resume, cancel, fail, retry, clear, reconnect, delete.
 
 import assert from 'node:assert/strict';
-import { look, open } from './browser.js';
+import { calm, look as lookAt, open } from './browser.js';
 import { hub as startHub, service as startService } from './programs.js';
 
 const TOKEN = 'the admin token of a test';
 const MB = 1_000_000;
 
+/** A screen without the messages of earlier steps, unless they are what is looked at. */
+async function look(page, shots, name, options = {}) {
+  if (!options.messages && (await page.locator('dialog').count()) === 0) await calm(page);
+  await lookAt(page, shots, name, options);
+}
+
 export async function walk(context, { bin, folder, shots }) {
   const hub = await startHub(bin);
   let service = await startService(bin, folder, hub.endpoint, TOKEN);
   const file = (path, size, seed) => ({ path, size: size * MB, seed, lfs: true });
-  await hub.order('POST', '/repos', { id: 'aurora/vision-large', files: [{ path: 'config.json', text: '{}\n' }, file('model-00001-of-00003.safetensors', 48, 1), file('model-00002-of-00003.safetensors', 40, 2), file('model-00003-of-00003.safetensors', 24, 3), { path: 'tokenizer.json', text: '{"a": 1}\n' }] });
+  await hub.order('POST', '/repos', { id: 'aurora/vision-large', files: [{ path: 'config.json', text: '{}\n' }, file('model-00001-of-00003.safetensors', 96, 1), file('model-00002-of-00003.safetensors', 80, 2), file('model-00003-of-00003.safetensors', 48, 3), { path: 'tokenizer.json', text: '{"a": 1}\n' }] });
   await hub.order('POST', '/repos', { id: 'aurora/vision-small', files: [{ path: 'config.json', text: '{}\n' }, file('model.safetensors', 6, 4)] });
   await hub.order('POST', '/repos', { id: 'studio/licensed', gate: 'manual', files: [{ path: 'config.json', text: '{}\n' }, file('model.safetensors', 6, 5)] });
   await hub.order('PATCH', '/settings', { rate_total: 6 * MB });
@@ -54,6 +60,11 @@ export async function walk(context, { bin, folder, shots }) {
   await press('Resume aurora/vision-large');
   await card.waitFor();
   await look(page, shots, 'queue-running');
+  await look(page, shots, 'queue-running-small', { width: 360 });
+  await card.getByRole('link', { name: 'aurora/vision-large' }).click();
+  await page.getByRole('heading', { name: '5 files' }).waitFor();
+  await look(page, shots, 'job-running', { full: true });
+  await page.goBack();
 
   // Cancel, and begin again where it was.
   await press('Cancel aurora/vision-large');
@@ -61,14 +72,29 @@ export async function walk(context, { bin, folder, shots }) {
   await press('Download again aurora/vision-large');
   await card.waitFor();
 
-  // The service is killed and comes back.
+  // The service is killed and comes back: the page says so, and goes on with the new process's events.
+  await page.waitForFunction(() => document.querySelector('.active progress')?.value > 8e6);
+  const { port } = service;
+  const again = (options) => startService(bin, folder, hub.endpoint, TOKEN, { port, ...options });
   await service.kill();
   await page.getByText('Connection lost.').waitFor();
   await page.locator('[data-stale]').waitFor();
+  await page.getByText('Last data 2 s old.', { exact: false }).waitFor();
   await look(page, shots, 'connection-lost');
-  service = await startService(bin, folder, hub.endpoint, TOKEN, service.port);
+  service = await again();
   await page.getByText('Connection lost.').waitFor({ state: 'detached' });
+  await page.locator('.notice').getByText('The service was restarted.', { exact: false }).waitFor();
   await card.waitFor();
+  await page.getByText('Live', { exact: true }).waitFor();
+  await look(page, shots, 'restarted', { messages: true });
+  // Back before anybody sees that it was away: the stream is continued, and says who continues it.
+  await calm(page);
+  await service.kill();
+  service = await again();
+  await page.locator('.notice').getByText('The service was restarted.', { exact: false }).waitFor();
+  await card.waitFor();
+  const before = await page.evaluate(() => document.querySelector('.active progress').value);
+  await page.waitForFunction((n) => (document.querySelector('.active progress')?.value ?? Infinity) > n, before);
   await hub.order('PATCH', '/settings', { rate_total: 0 });
   await page.locator('.row', { hasText: 'aurora/vision-large' }).filter({ hasText: 'Completed' }).waitFor({ timeout: 60_000 });
 
@@ -150,12 +176,22 @@ export async function walk(context, { bin, folder, shots }) {
   assert.equal((await service.api('GET', '/api/v1/queue')).paused, true);
 
   await page.getByRole('link', { name: 'Activity' }).click();
-  await page.locator('.chart').waitFor();
+  for (const range of ['24 hours', '1 hour', '5 minutes']) {
+    await page.getByRole('button', { name: range }).click();
+    await page.getByRole('img', { name: `Throughput of the last ${range}` }).waitFor();
+  }
+  assert.ok(await page.locator('.chart .curve').count(), 'what came before the reload is in the curve');
+  await look(page, shots, 'activity-kept');
   await page.goto(`${service.address}/jobs/019aaaaa-0000-7000-8000-000000000000`);
   await page.getByText('unknown_job').waitFor();
+  await look(page, shots, 'job-unknown');
+  await service.api('PATCH', '/api/v1/queue', { paused: false, bandwidth_limit: null });
+
+  await press('Sign out');
+  await page.getByRole('button', { name: 'Sign out' }).waitFor({ state: 'detached' });
+  await otherStates(context, { page, shots, hub, again, service, set: (next) => { service = next; } });
 
   // Once there are tokens, who has none sees nothing, and a viewer may look.
-  await press('Sign out');
   const viewer = await service.token('eve', 'viewer');
   await page.goto(service.address);
   await page.getByRole('heading', { name: 'Sign in to modelhaul' }).waitFor();
@@ -181,7 +217,68 @@ export async function walk(context, { bin, folder, shots }) {
   await operation.getByRole('button', { name: 'Try it out' }).click();
   await operation.getByRole('button', { name: 'Execute' }).click();
   await operation.locator('.live-responses-table .response-col_status', { hasText: '200' }).waitFor();
+  await docs.evaluate(() => scrollTo(0, 0));
+  await look(docs, shots, 'docs');
   docs.healthy();
   await docs.close();
   await service.kill();
+}
+
+/** What a configuration or another process brings about, in the real service. */
+async function otherStates(context, { page, shots, hub, again, service, set }) {
+  const restart = async (options) => {
+    await service.kill();
+    service = await again(options);
+    set(service);
+    await page.goto(service.address);
+    await page.getByText('Live', { exact: true }).waitFor();
+  };
+  const start = async (id) => {
+    await hub.order('POST', '/repos', { id, files: [{ path: 'model.safetensors', size: 60 * MB, seed: id.length, lfs: true }] });
+    await service.api('POST', '/api/v1/models', { model_id: id, kind: 'generic', repo_id: id, template: 'everything' });
+    await service.api('POST', `/api/v1/models/${encodeURIComponent(id)}/start`);
+  };
+  await restart({ config: 'disk_floor = "900 TB"\n' });
+  await start('aurora/too-big');
+  await page.getByText('The disk is full.').waitFor();
+  await look(page, shots, 'disk-full-real');
+
+  // Room again, and a window in which downloads are slow.
+  const window_ = 'time_zone = "UTC"\nbandwidth_windows = ["Mon-Sun 00:00-24:00 -> 2 MB/s"]\n';
+  await restart({ config: window_ });
+  await page.locator('.card.active', { hasText: 'aurora/too-big' }).waitFor();
+  await page.getByText('Limited to 2 MB/s', { exact: true }).waitFor();
+  await look(page, shots, 'window');
+
+  // A second process over the same database stands by, and shows what the first one does.
+  const second = await again({ port: 0, config: window_ });
+  const other = await open(context, second.address);
+  await other.getByText('Stand-by.').waitFor();
+  await other.locator('.card.active', { hasText: 'aurora/too-big' }).waitFor();
+  await look(other, shots, 'stand-by-real');
+  await service.kill();
+  await other.getByText('Stand-by.').waitFor({ state: 'detached' });
+  const taken = await other.evaluate(() => document.querySelector('.active progress').value);
+  await other.waitForFunction((n) => document.querySelector('.active progress')?.value > n, taken);
+  other.healthy();
+  await other.close();
+  await second.kill();
+
+  // Without the hub; and a proxy that cuts the stream: then the page asks, and notices a restart all the same.
+  await page.route('**/api/v1/events', (route) => route.fulfill({ status: 502, body: '' }));
+  service = await again({ env: { HF_HUB_OFFLINE: '1' } });
+  set(service);
+  await page.goto(service.address);
+  await page.getByText('Every 5 s', { exact: true }).waitFor();
+  await page.getByText('Offline mode.').waitFor();
+  await start('aurora/never');
+  await page.locator('.row', { hasText: 'aurora/never' }).getByText('Failed', { exact: true }).waitFor();
+  await look(page, shots, 'offline-real');
+  await service.kill();
+  service = await again();
+  set(service);
+  await page.locator('.notice').getByText('The service was restarted.', { exact: false }).waitFor();
+  await page.unroute('**/api/v1/events');
+  await page.goto(service.address);
+  await page.getByText('Live', { exact: true }).waitFor();
 }

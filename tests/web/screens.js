@@ -4,7 +4,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { found, launch } from './browser.js';
-import { load } from './load.js';
+import { load, realLoad } from './load.js';
 import { walk } from './real.js';
 import { states } from './states.js';
 
@@ -13,7 +13,10 @@ if (!bin || !out) throw new Error('usage: node screens.js BIN OUT [real|states|l
 const parts = {
   real: async (context) => walk(context, { bin, folder: await mkdtemp(join(tmpdir(), 'modelhaul-web-')), shots: out }),
   states: (context) => states(context, { shots: out }),
-  load: (context) => load(context),
+  load: async (context) => {
+    await load(context);
+    await realLoad(context, { bin, folder: await mkdtemp(join(tmpdir(), 'modelhaul-web-')) });
+  },
 };
 const context = await launch();
 async function run(name) {

@@ -51,6 +51,13 @@ export async function states(context, { shots }) {
   await page.reload();
   assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), 'dark');
   await page.getByRole('button', { name: /^Theme: dark/ }).click();
+  // A stream that is open and says nothing, as behind a network that is gone: the page asks instead, and listens again.
+  scene = { ...live, answers: { ...live.answers, 'GET /api/v1/queue': snapshot(jobs).queue, 'GET /api/v1/jobs': { items: [], next: null } } };
+  stub.hush(true);
+  await page.getByText('Every 5 s', { exact: true }).waitFor();
+  stub.hush(false);
+  await page.reload();
+  await page.getByText('Live', { exact: true }).waitFor();
   // A stream that breaks and never comes back: polling finds nobody, and says how old the picture is.
   scene = { answers: {}, stream: null };
   stub.drop();
@@ -61,14 +68,27 @@ export async function states(context, { shots }) {
   await look(page, shots, 'server-restarted');
   await done(page);
 
-  const full_disk = [row(1, 'big/model', 'waiting', { waiting: { reason: 'disk_full', until: at(60) }, error: { code: 'disk_full', message: '16.4 GB are needed and 2.1 GB are free on /srv/hf', remedy: 'free some space' } })];
-  await done(await show('disk-full', '/', { answers: pages(), stream: still(full_disk) }, 'The disk is full.'));
+  const full_disk = [row(1, 'big/model', 'waiting', { total: 18_500_000_000, done: 2_100_000_000, waiting: { reason: 'disk_full', until: at(60) }, error: { code: 'disk_full', message: '16.4 GB are needed and 2.1 GB are free on /srv/hf', remedy: 'free some space' } })];
+  await done(await show('disk-full', '/', { answers: pages({ 'GET /readyz': { ...READY, free_bytes: 2_100_000_000 } }), stream: still(full_disk) }, 'The disk is full.'));
   await done(await show('offline', '/', { answers: pages({ 'GET /api/v1/config': config({ offline: true }) }), stream: still(jobs.slice(6)) }, 'Offline mode.'));
   await done(await show('stand-by', '/', { answers: pages({ 'GET /readyz': { ...READY, role: 'standby' } }), stream: still(jobs.slice(0, 4)) }, 'Stand-by.'));
   await done(await show('read-only', '/', { answers: pages({ 'GET /api/v1/session': session('viewer') }), stream: still(jobs) }, 'Read-only'));
   await done(await show('paused', '/', { answers: pages(), stream: still(jobs.slice(1), { queue: { paused: true } }) }, 'The queue is paused.'));
   const window_ = { bandwidth_limit: 5_000_000, limited_by: { source: 'window', until: at(3600), text: 'Limited to 5 MB/s on weekdays from 08:00 to 18:00.' } };
-  await done(await show('limited', '/', { answers: pages(), stream: still(jobs, { queue: window_ }) }, 'Ends in 1 h'));
+  const slow = row(1, 'Qwen/Qwen3-8B', 'running', { total: 16_400_000_000, done: 9_730_000_000, speed: 4_980_000 });
+  await done(await show('limited', '/', { answers: pages(), stream: still([slow, ...jobs.slice(1)], { queue: window_ }) }, 'Ends in 1 h'));
+  // What many have in common is done for all of them at once.
+  const failed = [1, 2, 3].map((n) => row(n, `org/failed-${n}`, 'failed', { error: { code: 'server_error', message: 'huggingface.co answered 502', remedy: 'retry later; status.huggingface.co says whether it is known' } }));
+  scene = { answers: pages(), stream: still(failed) };
+  page = await open(context, `${stub.address}/?state=failed`);
+  const asked = [];
+  page.on('request', (request) => { if (request.method() === 'POST') asked.push(new URL(request.url()).pathname); });
+  await page.getByRole('button', { name: 'Retry all (3)' }).waitFor();
+  await look(page, shots, 'queue-all-failed');
+  await page.getByRole('button', { name: 'Retry all (3)' }).click();
+  await page.getByText('there is nothing at this address', { exact: false }).first().waitFor();
+  assert.deepEqual(asked.sort(), [1, 2, 3].map((n) => `/api/v1/models/org%2Ffailed-${n}/retry`));
+  await done(page);
   await done(await show('loading', '/', { answers: { ...pages(), 'GET /api/v1/queue': null, 'GET /api/v1/jobs': null }, stream: null }, 'Connecting'));
   await done(await show('server-error', '/library', { answers: pages({ 'GET /api/v1/cache': [500, { code: 'internal', title: 'A defect', detail: 'the cache cannot be read', request_id: '9f2c41aa-000007', remedy: 'the log has more under this request' }] }), stream: still(jobs) }, '9f2c41aa-000007'));
   await done(await show('not-found', '/jobs/none', { answers: pages({ 'GET /api/v1/jobs/none': [404, { code: 'unknown_job', title: 'No such job', detail: 'there is no such job', request_id: '1-2' }] }), stream: still(jobs) }, 'there is no such job'));
@@ -108,13 +128,14 @@ async function texts(show, pages, still) {
   await page.close();
 
   const id = evil.job_id;
-  const job = { id, model_id: EVIL, kind: 'download', repair: false, state: 'failed', phase: null, waiting: null, paused: false, priority: 0, attempt: 1, retries: 0, cancel_requested: false, commit: EVIL, files_total: 1, files_downloaded: 0, bytes_total: 10, bytes_downloaded: 5, bytes_reused: 0, speed_bytes_per_second: 0, current_file: EVIL, last_byte_at: null, error: evil.error, enqueued_at: at(0), started_at: at(0), updated_at: at(0), finished_at: at(1) };
+  const job = { id, model_id: EVIL, kind: 'download', repair: false, state: 'failed', phase: null, waiting: null, paused: false, priority: 0, attempt: 1, retries: 0, cancel_requested: false, cleared: false, commit: EVIL, files_total: 1, files_downloaded: 0, bytes_total: 10, bytes_downloaded: 5, bytes_reused: 0, speed_bytes_per_second: 0, current_file: EVIL, last_byte_at: null, error: evil.error, enqueued_at: at(0), started_at: at(0), updated_at: at(0), finished_at: at(1) };
   const base = `GET /api/v1/jobs/${id}`;
   const one = (item) => ({ items: [item], next: null });
   page = await show('hostile-job', `/jobs/${id}`, { answers: pages({
     [base]: job,
     [`${base}/files`]: one({ path: EVIL, size: 10, digest: EVIL, state: 'partial', bytes_downloaded: 5, verified: false, corrupt: true }),
     [`${base}/events`]: one({ id: 1, at: at(0), job_id: id, model_id: EVIL, kind: 'state', from_state: EVIL, to_state: EVIL, detail: EVIL }),
+    'GET /api/v1/jobs': { items: [job, { ...job, id: `${id.slice(0, -1)}f`, cleared: true }], next: null },
     [`${base}/attempts`]: one({ attempt: 1, lease_token: 7, holder: EVIL, started_at: at(0), ended_at: at(1), outcome: 'failed', bytes_start: 0, bytes_end: 5, error_code: EVIL, error: EVIL }),
     [`GET /api/v1/models/${encodeURIComponent(EVIL)}`]: { model_id: EVIL, repo_id: EVIL, revision: EVIL, template: EVIL, variant: EVIL },
     [`GET /api/model-download-status/${encodeURIComponent(EVIL)}`]: { ...evil, cache: { complete: true, verified: false, path: EVIL, commit: EVIL } },

@@ -11,6 +11,7 @@ const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg
 /** @param {() => any} scene the scene of the moment: {answers: {'GET /path': body | [status, body] | null}, stream: (send, close) => void} */
 export async function serve(scene) {
   const streams = new Set();
+  let mute = false;
   const server = createServer(async (request, response) => {
     const path = request.url.split('?')[0];
     const file = /^\/ui\/hash\/([\w./-]+)$/.exec(path)?.[1] ?? (path.startsWith('/api') || path.endsWith('z') ? null : 'index.html');
@@ -25,7 +26,9 @@ export async function serve(scene) {
       const send = (event, data, id) => response.write(`event: ${event}\n${id ? `id: ${id}\n` : ''}data: ${JSON.stringify(data)}\n\n`);
       const end = stream(send, () => response.end());
       streams.add(response);
-      response.on('close', () => { streams.delete(response); if (typeof end === 'function') end(); });
+      // Like the service, which speaks each second.
+      const alive = setInterval(() => { if (!mute) send('throughput', { t: 0, bytes_per_second: 0 }); }, 1000);
+      response.on('close', () => { clearInterval(alive); streams.delete(response); if (typeof end === 'function') end(); });
       return;
     }
     const answer = answers[`${request.method} ${path}`];
@@ -36,6 +39,8 @@ export async function serve(scene) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     address: `http://127.0.0.1:${server.address().port}`,
+    /** The stream stays open and says nothing more. */
+    hush: (on) => { mute = on; },
     drop: () => streams.forEach((one) => one.destroy()),
     close: () => { server.closeAllConnections(); server.close(); },
   };
@@ -47,13 +52,14 @@ export const at = (seconds) => new Date(T0 + seconds * 1000).toISOString();
 /** A row of the stream. */
 export function row(n, modelId, state, more = {}) {
   const total = more.total ?? 4_000_000_000 + n * 37_000_000;
+  const speed = more.speed ?? 88_400_000;
   const done = more.done ?? (state === 'completed' ? total : Math.round(total * ((n * 37) % 90) / 100));
   return {
     model_id: modelId, kind: 'generic', job_kind: more.kind ?? 'download', status: state === 'completed' ? 'completed' : 'downloading', state,
     phase: state === 'running' ? 'downloading' : null, waiting: more.waiting ?? null, queue_position: more.position ?? null,
     job_id: `019ab2c0-0000-7000-8000-${String(n).padStart(12, '0')}`, attempt: more.attempt ?? (state === 'queued' ? 0 : 1),
     progress: { current_file: null, files_downloaded: 2, files_total: 9, bytes_downloaded: done, bytes_total: total, bytes_reused: 0,
-      percent: (100 * done) / total, speed_bytes_per_second: state === 'running' ? 88_400_000 : 0, eta_seconds: state === 'running' ? Math.ceil((total - done) / 88_400_000) : null, last_byte_at: at(0), estimated: false },
+      percent: (100 * done) / total, speed_bytes_per_second: state === 'running' ? speed : 0, eta_seconds: state === 'running' ? Math.ceil((total - done) / speed) : null, last_byte_at: at(0), estimated: false },
     timestamps: { enqueued_at: at(-900 + n), started_at: at(-600), updated_at: at(0), finished_at: ['completed', 'failed', 'cancelled'].includes(state) ? at(-60 * n) : null },
     error: more.error ?? null, cache: { state: 'partial', exists: true, complete: false, verified: false, commit: null, path: null, missing: [], corrupt: [] },
   };
@@ -69,7 +75,7 @@ export function snapshot(jobs, { queue = {}, instance = 'a1b2' } = {}) {
   };
 }
 
-export const READY = { database: true, cache: true, role: 'holder', reasons: [], ready: true };
+export const READY = { database: true, cache: true, role: 'holder', free_bytes: 412_000_000_000, reasons: [], ready: true };
 export const SETTINGS = [['database', '/srv/modelhaul/modelhaul.db', 'file'], ['cache_dir', '/srv/hf/hub', 'environment HF_HOME'], ['endpoint', 'https://huggingface.co', 'default'], ['token', '(set)', 'file'], ['max_connections', 16, 'default'], ['bandwidth_limit', null, 'default'], ['disk_floor', '256 MiB', 'default'], ['listen', '0.0.0.0:8642', 'flag']].map(([name, value, origin]) => ({ name, value, origin }));
 export const config = (more = {}) => ({ settings: SETTINGS, version: '0.1.0', database: '/srv/modelhaul/modelhaul.db', cache_dir: '/srv/hf/hub', endpoint: 'https://huggingface.co', offline: false, ...more });
 export const session = (role, more = {}) => ({ role, name: role === 'none' ? null : 'eve', signed_in: role !== 'none', sign_in_required: true, server: { version: '0.1.0', instance: 'a1b2' }, ...more });

@@ -6,7 +6,7 @@ import { isActive, phase, reason } from '../job.js';
 import { load } from '../pages.js';
 import { now, state } from '../store.js';
 import { html, nothing } from '../vendor/lit-html.js';
-import { bar, button, chip, copyable, fact, heading, prose, problem, skeleton, snippet, stateChip } from './parts.js';
+import { bar, button, chip, copyable, fact, heading, problem, sentence, skeleton, snippet, stateChip } from './parts.js';
 import { buttons } from './queue.js';
 
 export function job() {
@@ -30,21 +30,21 @@ export function job() {
         <div><dt>Attempts</dt><dd>${shown.attempt}</dd></div>
       </dl>
       ${shown.state === 'running' ? html`<p class="muted">${phase(shown.phase)}${p.current_file ? html`: ${p.current_file}` : nothing}</p>` : nothing}
-      ${shown.state === 'waiting' ? html`<p class="warn">${reason(shown.waiting.reason)}: again ${until(shown.waiting.until, now())}.</p>` : nothing}
+      ${shown.state === 'waiting' ? html`<p class="warn">${reason(shown.waiting.reason)}. Next try ${until(shown.waiting.until, now())}.</p>` : nothing}
     </section>
     ${shown.error ? failure(shown.error) : nothing}
     ${use(page)}
     ${facts(shown, page)}
     ${files(page)}
-    ${attempts(page.attempts)}
+    ${attempts(page.attempts, shown)}
     ${events(page.events)}
+    ${others(page.others)}
     <details class="card"><summary>Raw JSON</summary>${snippet(JSON.stringify(page.raw, null, 2), 'JSON')}</details>`;
 }
 
 const failure = (error) => html`<section class="card problem" aria-label="Error">
-  <h2>${error.code.replaceAll('_', ' ')}</h2>
-  <p><strong>${prose(error.message)}</strong></p>
-  ${error.remedy ? html`<p>${prose(error.remedy)}</p>` : nothing}
+  <h2>${sentence(error.message)}</h2>
+  ${error.remedy ? html`<p>${sentence(error.remedy)}</p>` : nothing}
   <p class="muted">${error.code}${error.retryable === false ? ' · a retry alone does not help' : ''}</p>
 </section>`;
 
@@ -84,13 +84,20 @@ const OUTCOME = { completed: 'completed', failed: 'failed', retry: 'waiting', ca
 
 const OUTCOME_WORD = { completed: 'Completed', failed: 'Failed', retry: 'To be retried', cancelled: 'Cancelled', released: 'Released', lost: 'Interrupted' };
 
-function attempts(list) {
+function attempts(list, shown) {
   if (!list.length) return nothing;
+  // The one under way has no end yet: its bytes are the job's.
+  const end = (one) => one.bytes_end ?? (shown.state === 'running' ? shown.progress.bytes_downloaded : one.bytes_start);
   return html`<section class="card" aria-label="Attempts"><h2>Attempts</h2><ol class="line-of-time">${list.map((one) => html`<li>
     <div>${chip(one.outcome ? OUTCOME[one.outcome] ?? 'idle' : 'running', one.outcome ? OUTCOME_WORD[one.outcome] ?? one.outcome : 'Under way')} <strong>Attempt ${one.attempt}</strong>
-      <span class="muted">${moment(one.started_at)}${one.ended_at ? `, ${duration((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000)}` : ''}, ${bytes(Math.max(0, (one.bytes_end ?? one.bytes_start) - one.bytes_start))} fetched</span></div>
-    ${one.error ? html`<p>${prose(one.error)} <code>${one.error_code}</code></p>` : nothing}
+      <span class="muted">${moment(one.started_at)}${one.ended_at ? `, ${duration((Date.parse(one.ended_at) - Date.parse(one.started_at)) / 1000)}` : ''}, ${bytes(Math.max(0, end(one) - one.bytes_start))} fetched</span></div>
+    ${one.error ? html`<p>${sentence(one.error)} <code>${one.error_code}</code></p>` : nothing}
     <p class="muted">by ${one.holder}, lease ${one.lease_token}</p></li>`)}</ol></section>`;
+}
+
+function others(list) {
+  if (!list.length) return nothing;
+  return html`<details class="card"><summary><h2>${count(list.length, 'other job')} of this model</h2></summary><ul class="plain">${list.map((one) => html`<li class="line">${stateChip(one)} <a href="/jobs/${one.id}">${moment(one.enqueuedAt)}</a><span class="muted">${one.kind === 'verify' ? 'verification, ' : ''}${bytes(one.progress.bytes_downloaded)}${one.cleared ? ', cleared' : ''}</span></li>`)}</ul></details>`;
 }
 
 function events(list) {

@@ -34,7 +34,7 @@ function repository(repo) {
   const partial = repo.partial.reduce((sum, one) => sum + one.size, 0);
   return html`<section class="card repo" aria-label=${repo.repo_id}>
     <div class="title"><h2>${repo.repo_id}</h2>${repo.repo_type === 'model' ? nothing : chip('idle', repo.repo_type)}<span class="push"></span><strong class="num">${bytes(repo.size_on_disk)}</strong></div>
-    <p class="muted">${count(repo.files, 'file')} · last used <span title=${moment(repo.last_accessed)}>${ago(repo.last_accessed, now())}</span>${partial ? html` · <span class="warn">${bytes(partial)} unfinished</span>` : nothing}${repo.unlinked_size ? html` · ${bytes(repo.unlinked_size)} not in any revision` : nothing}</p>
+    <p class="muted">${repo.files ? count(repo.files, 'file') : 'No finished file'} · last used <span title=${moment(repo.last_accessed)}>${ago(repo.last_accessed, now())}</span>${partial ? html` · <span class="warn">${bytes(partial)} unfinished</span>` : nothing}${repo.unlinked_size ? html` · ${bytes(repo.unlinked_size)} not in any revision` : nothing}</p>
     ${repo.revisions.length ? html`<ul class="revisions">${repeat(repo.revisions, (one) => one.commit, (one) => revision(repo, one))}</ul>` : nothing}
   </section>`;
 }

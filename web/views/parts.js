@@ -5,7 +5,7 @@ import { percent } from '../format.js';
 import { html, nothing } from '../vendor/lit-html.js';
 
 const WORDS = {
-  running: 'Running', queued: 'Queued', waiting: 'Waiting', paused: 'Paused', failed: 'Failed', completed: 'Completed', cancelled: 'Cancelled',
+  running: 'Running', queued: 'Queued', waiting: 'Waiting', paused: 'Paused', failed: 'Failed', completed: 'Completed', cancelled: 'Cancelled', not_started: 'Removed',
 };
 
 export const stateWord = (state) => WORDS[state] ?? String(state);
@@ -31,9 +31,9 @@ export const snippet = (text, what) => html`<div class="snippet"><pre tabindex="
 
 /** A refusal: what, the next step, the request id for the log. */
 export const problem = (error, retry = null) => html`<div class="problem" role="alert">
-  <p><strong>${prose(error.message)}</strong></p>
+  <p><strong>${sentence(error.message)}</strong></p>
   ${(error.fields ?? []).length > 1 ? html`<ul>${error.fields.map((one) => html`<li><code>${one.field}</code>: ${one.rule}</li>`)}</ul>` : nothing}
-  ${error.remedy ? html`<p>${prose(error.remedy)}</p>` : nothing}
+  ${error.remedy ? html`<p>${sentence(error.remedy)}</p>` : nothing}
   <p class="muted">${error.code}${error.requestId ? html` · request <code>${error.requestId}</code>` : nothing}</p>
   ${retry ? button('Try again', retry) : nothing}
 </div>`;
@@ -42,6 +42,12 @@ export const problem = (error, retry = null) => html`<div class="problem" role="
 export function prose(text) {
   const pieces = String(text ?? '').split(/(https?:\/\/[^\s"'<>`]*[^\s"'<>`.,;:)]|`[^`]+`)/);
   return pieces.map((piece, at) => (at % 2 === 0 ? piece : piece.startsWith('`') ? html`<code>${piece.slice(1, -1)}</code>` : html`<a href=${piece} target="_blank" rel="noreferrer noopener">${piece}</a>`));
+}
+
+/** A message of the service as a sentence: it begins small and without a stop, because programs put it into their own. */
+export function sentence(text) {
+  const words = String(text ?? '').trim().replace(/^[a-z]+(?=[ ,])/, (word) => word[0].toUpperCase() + word.slice(1));
+  return prose(words === '' || /[.!?:]$/.test(words) ? words : `${words}.`);
 }
 
 export const empty = (title, text, more = nothing) => html`<div class="empty"><h2>${title}</h2><p>${text}</p>${more}</div>`;

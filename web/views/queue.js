@@ -7,10 +7,10 @@ import { setQuery } from '../router.js';
 import { changed, now, state } from '../store.js';
 import { html, nothing, repeat } from '../vendor/lit-html.js';
 import { add } from './add.js';
-import { bar, button, copyable, empty, heading, prose, part, stateChip, stateWord } from './parts.js';
+import { bar, button, copyable, empty, heading, part, sentence, stateChip, stateWord } from './parts.js';
 
 export function queue() {
-  const jobs = [...state.jobs.values()].filter((job) => !state.cleared.has(job.id)).sort(compare);
+  const jobs = [...state.jobs.values()].sort(compare);
   const runs = jobs.filter((job) => job.state === 'running');
   return html`
     ${heading('Queue')}
@@ -41,19 +41,34 @@ function filters(jobs) {
       const n = name === 'all' ? jobs.length : counts.get(name)?.length ?? 0;
       return n === 0 && name !== chosen && name !== 'all' ? nothing : html`<button type="button" class="filter" aria-pressed=${String(name === chosen)} @click=${() => setQuery('state', name === 'all' ? '' : name)}>${name === 'all' ? 'All' : stateWord(name)} <span>${n}</span></button>`;
     })}</div>
+    ${all(chosen, jobs)}
     <input type="search" aria-label="Filter by model" placeholder="Filter by model" .value=${text} @input=${(event) => setQuery('q', event.target.value)}>
   </div>`;
 }
 
-function list(jobs) {
+/** What may be done with all jobs of the chosen state at once. */
+function all(chosen, jobs) {
+  const those = shown(jobs);
+  const [word, work] = { failed: ['Retry all', retry], waiting: ['Retry all now', retry], paused: held() ? [] : ['Resume all', resume], cancelled: ['Download all again', again] }[chosen] ?? [];
+  if (!mayWrite() || !word || those.length < 2) return nothing;
+  return html`<span class="push"></span>${button(`${word} (${those.length})`, () => those.forEach(work), { busy: those.some((job) => state.pending.has(`job:${job.modelId}`)) })}`;
+}
+
+function shown(jobs) {
   const chosen = state.route.query.get('state') ?? 'all';
   const text = (state.route.query.get('q') ?? '').toLowerCase();
-  const shown = jobs.filter((job) => (chosen === 'all' ? job.state !== 'running' : job.state === chosen) && job.modelId.toLowerCase().includes(text));
-  if (shown.length === 0) {
+  return jobs.filter((job) => (chosen === 'all' ? job.state !== 'running' : job.state === chosen) && job.modelId.toLowerCase().includes(text));
+}
+
+function list(jobs) {
+  const chosen = state.route.query.get('state') ?? 'all';
+  const text = state.route.query.get('q') ?? '';
+  const rows = shown(jobs);
+  if (rows.length === 0) {
     if (chosen === 'all' && text === '') return nothing;
     return empty('No job fits the filter', 'Others are hidden.', button('Show all', () => { setQuery('q', ''); setQuery('state', ''); }));
   }
-  return html`<ul class="rows" aria-label="Jobs">${repeat(shown, (job) => job.id, row)}</ul>
+  return html`<ul class="rows" aria-label="Jobs">${repeat(rows, (job) => job.id, row)}</ul>
     ${state.truncated ? html`<p class="muted">Older jobs are not listed.</p>` : nothing}`;
 }
 
@@ -87,6 +102,12 @@ function stalled(p) {
   return quiet > 15 && state.link.mode !== 'lost' ? html`<p class="warn">No byte for ${duration(quiet)}.</p>` : nothing;
 }
 
+/** How long it took from the first claim. */
+function took(job) {
+  const seconds = (Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000;
+  return seconds < 1 ? 'less than 1 s' : duration(seconds);
+}
+
 function row(job) {
   const p = job.progress;
   return html`<li class="row" data-state=${job.state}>
@@ -94,7 +115,7 @@ function row(job) {
     <div class="state">${stateChip(job)}</div>
     <div class="how">${isActive(job) || job.state === 'failed'
       ? html`${p.bytes_total ? html`${bar(`Progress of ${job.modelId}`, p.bytes_downloaded, p.bytes_total, stale() || job.state)}<span class="num">${part(p.bytes_downloaded, p.bytes_total)} of ${bytes(p.bytes_total)}</span>` : nothing}`
-      : html`<span class="num">${bytes(p.bytes_downloaded)}, ${count(p.files_downloaded, 'file')}</span>`}</div>
+      : job.state === 'not_started' ? nothing : html`<span class="num">${bytes(p.bytes_downloaded)}, ${count(p.files_downloaded, 'file')}</span>`}</div>
     <div class="why">${why(job)}</div>
     <div class="buttons">${buttons(job)}</div>
   </li>`;
@@ -106,10 +127,12 @@ const held = () => Boolean(state.queue?.paused || (state.queue?.bandwidth_limit 
 /** Why it stands where it stands, in one line. */
 export function why(job) {
   if (job.state === 'queued') return job.position ? (job.position === 1 ? 'Next' : `Number ${job.position} in the queue`) : 'In the queue';
-  if (job.state === 'waiting') return html`${reason(job.waiting.reason)}: again ${until(job.waiting.until, now())}${job.error ? html`. <span class="cause">${prose(job.error.message)}</span>` : nothing}`;
+  if (job.state === 'waiting') return html`${reason(job.waiting.reason)}. Next try ${until(job.waiting.until, now())}.${job.error ? html` <span class="cause">${sentence(job.error.message)}</span>` : nothing}`;
   if (job.state === 'paused') return state.queue?.paused ? 'The queue is paused' : held() ? state.queue.limited_by.text : 'Held until it is resumed';
-  if (job.state === 'failed') return html`<span class="cause">${prose(job.error?.message ?? 'No reason was given')}</span>${job.error?.remedy ? html` <span>${prose(job.error.remedy)}</span>` : nothing}`;
-  return html`<span title=${job.finishedAt ?? ''}>${ago(job.finishedAt, now())}${job.startedAt && job.state === 'completed' ? `, took ${duration((Date.parse(job.finishedAt) - Date.parse(job.startedAt)) / 1000)}` : ''}</span>`;
+  if (job.state === 'failed') return html`<span class="cause">${sentence(job.error?.message ?? 'No reason was given')}</span>${job.error?.remedy ? html` <span>${sentence(job.error.remedy)}</span>` : nothing}`;
+  // Its last job has ended well, and then somebody took the files away.
+  if (job.state === 'not_started') return 'Its files are not in the cache any more';
+  return html`<span title=${job.finishedAt ?? ''}>${ago(job.finishedAt, now())}${job.startedAt && job.state === 'completed' ? `, took ${took(job)}` : ''}</span>`;
 }
 
 /** What may be done with a job; all names say which one. */
@@ -117,13 +140,14 @@ export function buttons(job) {
   if (!mayWrite()) return nothing;
   const busy = state.pending.has(`job:${job.modelId}`);
   const b = (text, click, tone = '') => button(text, click, { tone, busy, label: `${text} ${job.modelId}` });
-  const latest = [...state.jobs.values()].every((other) => other.modelId !== job.modelId || other.id <= job.id);
+  const latest = !job.cleared && [...state.jobs.values()].every((other) => other.modelId !== job.modelId || other.id <= job.id);
   switch (job.state) {
     case 'running': return [job.kind === 'verify' ? nothing : b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'queued': return [state.session.known && job.position !== 1 ? b('To top', () => toTop(job), 'quiet') : nothing, b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'waiting': return [b('Retry now', () => retry(job)), b('Pause', () => pause(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'paused': return [held() ? nothing : b('Resume', () => resume(job)), b('Cancel', () => cancel(job), 'quiet')];
     case 'failed': return latest ? [b('Retry', () => retry(job)), mayAdmin() ? b('Clear', () => askClear(job), 'quiet') : nothing] : nothing;
+    case 'not_started': return b('Download again', () => again(job));
     case 'cancelled': return latest ? [b('Download again', () => again(job)), mayAdmin() ? b('Clear', () => askClear(job), 'quiet') : nothing] : nothing;
     default: return nothing;
   }

@@ -1,7 +1,7 @@
 // What is configured and where, what may be changed live, and whether the service is well.
 
 import { mayAdmin, pauseQueue, setLimit } from '../actions.js';
-import { moment, parseRate, rate } from '../format.js';
+import { limit as short, moment, parseRate } from '../format.js';
 import { load } from '../pages.js';
 import { signedIn } from '../session.js';
 import { changed, state } from '../store.js';
@@ -18,7 +18,7 @@ export function settings() {
     ${live()}
     <section class="card" aria-label="Health"><h2>Health</h2><dl class="facts">
       ${fact('Ready', ready.ready ? chip('completed', 'Yes') : chip('failed', 'No'))}
-      ${ready.database === undefined ? nothing : html`${fact('Database', check(ready.database))}${fact('Cache folder', check(ready.cache))}${fact('Role', ready.role === 'holder' ? 'works' : ready.role === 'standby' ? 'stands by' : ready.role)}`}
+      ${ready.database === undefined ? nothing : html`${fact('Database', check(ready.database))}${fact('Cache folder', check(ready.cache))}${fact('Role', ({ holder: 'Works on the queue', standby: 'Stands by', idle: 'Does not work yet' })[ready.role] ?? ready.role)}`}
       ${(ready.reasons ?? []).map((text) => fact('Reason', text))}
       ${state.queue?.lease ? fact('Lease', html`<code>${state.queue.lease.holder}</code>`) : nothing}
       ${fact('Version', health.version)}
@@ -29,7 +29,7 @@ export function settings() {
     ${config ? configuration(config) : html`<section class="card" aria-label="Configuration"><h2>Configuration</h2><p>This service does not show it here. On its machine:</p><pre class="block"><code>modelhaul config show</code></pre></section>`}
     <section class="card" aria-label="Links"><h2>Links</h2><ul class="plain">
       ${document ? html`<li><a href="/docs">API documentation</a></li><li><a href="/api/v1/openapi.json">OpenAPI document</a></li>` : nothing}
-      <li><a href="/readyz">Readiness</a></li><li><a href="/api/v1/queue">Queue as JSON</a></li>
+      <li><a href="/readyz">Readiness</a></li><li><a href="/metrics">Metrics</a></li><li><a href="/api/v1/queue">Queue as JSON</a></li>
     </ul></section>`;
 }
 
@@ -49,7 +49,7 @@ function live() {
     if (value !== null) void setLimit(value).then((done) => { if (done) { state.limit.text = ''; changed(); } });
   };
   return html`<section class="card" aria-label="Now"><h2>Now</h2>
-    <dl class="facts">${fact('Queue', state.queue?.paused ? chip('paused', 'Paused') : chip('completed', 'Runs'))}${known ? fact('Bandwidth limit', limit === null ? 'none' : `${rate(limit)}${why()}`) : nothing}${state.queue?.limited_by ? fact('Limited by', state.queue.limited_by.text) : nothing}</dl>
+    <dl class="facts">${fact('Queue', state.queue?.paused ? chip('paused', 'Paused') : chip('completed', 'Runs'))}${known ? fact('Bandwidth limit', limit === null ? 'None' : limit === 0 ? `Standstill${why()}` : `${short(limit)}${why()}`) : nothing}${state.queue?.limited_by ? fact('Limited by', state.queue.limited_by.text) : nothing}</dl>
     ${mayAdmin() ? html`<form class="line" @submit=${submit}>
       <label for="limit">Limit all downloads to</label>
       <input id="limit" inputmode="text" autocomplete="off" placeholder="5 MB/s" .value=${state.limit.text} aria-invalid=${state.limit.error ? 'true' : nothing} aria-describedby=${state.limit.error ? 'limit-error' : nothing} @input=${(event) => { state.limit.text = event.target.value; state.limit.error = null; changed(); }}>
@@ -62,6 +62,5 @@ function live() {
 }
 
 const configuration = (config) => html`<section class="card" aria-label="Configuration"><h2>Configuration</h2>
-  <div class="scroll" tabindex="0" role="region" aria-label="Configuration table"><table><thead><tr><th scope="col">Setting</th><th scope="col">Value</th><th scope="col">From</th></tr></thead>
-  <tbody>${config.settings.map((one) => html`<tr><th scope="row"><code>${one.name}</code></th><td>${one.value === null ? '–' : String(one.value)}</td><td class="muted">${one.origin}</td></tr>`)}</tbody></table></div>
-  <dl class="facts">${fact('Database', html`<code>${config.database}</code>`)}${fact('Cache', html`<code>${config.cache_dir}</code>`)}${fact('Hub', html`<code>${config.endpoint}</code>`)}</dl></section>`;
+  <div class="scroll whole" tabindex="0" role="region" aria-label="Configuration table"><table><thead><tr><th scope="col">Setting</th><th scope="col">Value</th><th scope="col">From</th></tr></thead>
+  <tbody>${config.settings.map((one) => html`<tr><th scope="row"><code>${one.name}</code></th><td>${one.value === null ? '–' : String(one.value)}</td><td class="muted">${one.origin}</td></tr>`)}</tbody></table></div></section>`;

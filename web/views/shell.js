@@ -1,6 +1,6 @@
 // The frame: navigation, what holds the queue, messages, and the screen of the address.
 
-import { bytes, duration, rate, until } from '../format.js';
+import { bytes, duration, limit as short, rate, until } from '../format.js';
 import { mayAdmin, pauseQueue } from '../actions.js';
 import { reason } from '../job.js';
 import { connect } from '../live.js';
@@ -11,7 +11,7 @@ import { activity } from './activity.js';
 import { dialog } from './dialog.js';
 import { job } from './job.js';
 import { library } from './library.js';
-import { button, chip, empty, heading, prose, skeleton } from './parts.js';
+import { button, chip, empty, heading, sentence, skeleton } from './parts.js';
 import { queue } from './queue.js';
 import { settings } from './settings.js';
 import { gate } from './signin.js';
@@ -74,7 +74,7 @@ function theme() {
     }
     changed();
   };
-  return button(`Theme: ${current}`, set, { tone: 'quiet', label: `Theme: ${current}. Change to ${next}` });
+  return button(html`<span class="wide">Theme: </span>${current}`, set, { tone: 'quiet', label: `Theme: ${current}. Change to ${next}` });
 }
 
 /** One line over every screen: what the service does, how fast, how long, and the pause. */
@@ -91,11 +91,18 @@ function strip() {
     ${chip(word[0], word[1])}
     <span class="figure">${rate(speed)}</span>
     ${left > 0 ? html`<span class="muted">${bytes(left)} to go${speed > 0 ? `, ${duration(left / speed)}` : ''}</span>` : nothing}
-    ${limit !== null ? chip('waiting', limit === 0 ? 'Standstill' : `Limited to ${rate(limit)}`) : nothing}
+    ${limit !== null ? chip('waiting', limit === 0 ? 'Standstill' : `Limited to ${short(limit)}`) : nothing}
     ${state.session.role === 'viewer' ? chip('idle', 'Read-only') : nothing}
     <span class="push"></span>
+    ${room()}
     ${mayAdmin() ? button(q.paused ? 'Resume queue' : 'Pause queue', () => pauseQueue(!q.paused), { busy: state.pending.has('queue') }) : nothing}
   </section>`;
+}
+
+/** Free space where the cache is, looked at every half minute. */
+function room() {
+  const free = state.ready?.free_bytes ?? null;
+  return free === null ? nothing : html`<span class="muted" title="On the disk of the cache, within the last 30 s">${bytes(free)} free</span>`;
 }
 
 const banner = (tone, title, text, more = nothing) => html`<div class="banner" data-tone=${tone}><div><strong>${title}</strong> ${text}</div>${more}</div>`;
@@ -114,13 +121,13 @@ function banners() {
   if (state.config?.offline) list.push(banner('warn', 'Offline mode.', html`<code>HF_HUB_OFFLINE</code> is set: only what is in the cache already can be used.`));
   if (state.ready?.role === 'standby') list.push(banner('info', 'Stand-by.', `Another process works on this database${q?.lease?.holder ? ` (${q.lease.holder})` : ''}. This one takes over when it ends; buttons work as usual.`));
   const full = [...state.jobs.values()].find((one) => one.waiting?.reason === 'disk_full');
-  if (full) list.push(banner('bad', 'The disk is full.', prose(full.error?.message ?? reason('disk_full')), html`<a class="button" href="/library">Free space</a>`));
-  for (const text of state.ready?.ready === false ? state.ready.reasons ?? [] : []) list.push(banner('bad', 'Not ready.', text));
+  if (full) list.push(banner('bad', 'The disk is full.', sentence(full.error?.message ?? reason('disk_full')), html`<a class="button" href="/library">Free space</a>`));
+  for (const text of state.ready?.ready === false ? state.ready.reasons ?? [] : []) list.push(banner('bad', 'Not ready.', sentence(text)));
   return html`<div class="banners" role="status">${list}</div>`;
 }
 
 function notices() {
   return html`<aside class="notices" aria-label="Messages">${repeat(state.notices, (item) => item.id, (item) => html`<div class="notice" data-tone=${item.tone}>
-    <div><p>${prose(item.text)}</p>${item.remedy ? html`<p>${prose(item.remedy)}</p>` : nothing}${item.requestId ? html`<p class="muted">request <code>${item.requestId}</code></p>` : nothing}</div>
+    <div><p>${sentence(item.text)}</p>${item.remedy ? html`<p>${sentence(item.remedy)}</p>` : nothing}${item.requestId ? html`<p class="muted">request <code>${item.requestId}</code></p>` : nothing}</div>
     ${button('Dismiss', () => dismiss(item.id), { tone: 'quiet' })}</div>`)}</aside>`;
 }

@@ -24,6 +24,8 @@ pub(crate) struct JobBody {
     attempt: u32,
     retries: u32,
     cancel_requested: bool,
+    /// Whether an administrator has cleared it.
+    cleared: bool,
     commit: Option<CommitHash>,
     files_total: Option<u64>,
     files_downloaded: u64,
@@ -82,6 +84,7 @@ impl From<Job> for JobBody {
             attempt: job.attempt,
             retries: job.retries,
             cancel_requested: job.cancel_requested,
+            cleared: job.cleared,
             commit: job.commit,
             files_total: job.files_total,
             files_downloaded: job.files_done,

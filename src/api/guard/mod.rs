@@ -3,6 +3,7 @@
 //! The checks run outermost first: host, then site, then token; a handler sees only what passed all of them.
 //! Serving limits (time for a header, connections) are the server's, body limits are the extractors'.
 
+mod admin;
 mod headers;
 mod host;
 mod session;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::SecretHash;
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
 
@@ -27,6 +27,7 @@ use super::problem::{Code, Problem};
 use super::refusal::RETRY_AFTER_SHUTDOWN;
 use super::stream::Endless;
 
+pub use admin::{AdminKey, TokenTooShort};
 pub(crate) use headers::secure;
 pub(crate) use host::{AllowedHosts, ConnectedTo};
 pub(crate) use token::{Caller, Policy, SHORTEST_PUBLIC_TOKEN};
@@ -35,7 +36,7 @@ pub(crate) use token::{Caller, Policy, SHORTEST_PUBLIC_TOKEN};
 #[derive(Debug)]
 pub(crate) struct Guard {
     hosts: AllowedHosts,
-    admin: Option<SecretHash>,
+    admin: AdminKey,
     /// Who knows the other tokens.
     people: Option<UnifiedModelDownloadManager>,
     sessions: session::Sessions,
@@ -57,7 +58,7 @@ impl Guard {
     ) -> Self {
         Self {
             hosts,
-            admin: admin.map(|token| SecretHash::of(token.expose().as_bytes())),
+            admin: AdminKey::new(admin, public),
             people: None,
             sessions: session::Sessions::default(),
             public,
@@ -79,6 +80,11 @@ impl Guard {
     pub(crate) fn behind_proxy(mut self, proxied: bool) -> Self {
         self.proxied = proxied;
         self
+    }
+
+    /// The admin token, which may be exchanged while the guard stands.
+    pub(crate) fn admin_key(&self) -> AdminKey {
+        self.admin.clone()
     }
 
     /// Opens a session for the holder of a token: who it is, and the `Set-Cookie` header.

@@ -124,7 +124,7 @@ pub(super) async fn check(
     if policy != Policy::Admin && nobody == Caller::Local {
         return Ok(nobody);
     }
-    if guard.admin.is_none() && !standing.guarded {
+    if !guard.admin.is_set() && !standing.guarded {
         return Err(Problem::new(
             Code::AdminDisabled,
             "this service has no admin token, so its admin routes are switched off",
@@ -218,7 +218,7 @@ fn expired() -> Problem {
 
 impl Guard {
     fn is_admin(&self, shown: &SecretHash) -> bool {
-        self.admin.is_some_and(|admin| admin == *shown)
+        self.admin.is(shown)
     }
 
     /// What the table of tokens says; without a table there are none.

@@ -31,22 +31,26 @@ struct Web;
 
 /// The page, whichever of its addresses was asked for.
 pub(in super::super) async fn page(headers: HeaderMap) -> Result<Response<Body>, Problem> {
-    let source = Web::get(PAGE).ok_or_else(missing)?;
+    answer(PAGE, POLICY, &headers)
+}
+
+/// A page with the addresses that its files have now, under a content policy.
+pub(super) fn answer(
+    page: &str,
+    policy: &'static str,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let source = Web::get(page).ok_or_else(missing)?;
     let source = str::from_utf8(&source.data)
         .map_err(|_not_utf8| Problem::new(Code::Internal, "the page is no UTF-8"))?;
     let hash = hash();
     let page = source.replace(PLACEHOLDER, &format!("/ui/{hash}/"));
     let etag = format!("\"{hash}\"");
-    let mut response = send(
-        &headers,
-        &etag,
-        "no-cache",
-        "text/html; charset=utf-8",
-        page,
-    );
+    let kind = "text/html; charset=utf-8";
+    let mut response = send(headers, &etag, "no-cache", kind, page);
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
+        HeaderValue::from_static(policy),
     );
     Ok(response)
 }

@@ -11,6 +11,7 @@ use super::super::problem::Problem;
 
 /// The text.
 pub(in super::super) async fn handle(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    app.manager.metrics().listening(app.streams.listeners());
     let text = app.manager.metrics_text().await?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text))
 }

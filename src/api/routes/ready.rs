@@ -17,6 +17,8 @@ struct ReadyBody {
     database: Option<bool>,
     cache: Option<bool>,
     role: Option<String>,
+    /// Free bytes where the cache is.
+    free_bytes: Option<u64>,
     reasons: Option<Vec<String>>,
 }
 
@@ -38,6 +40,7 @@ pub(in super::super) async fn handle(
         members.insert("database".to_owned(), json!(report.database));
         members.insert("cache".to_owned(), json!(report.cache));
         members.insert("role".to_owned(), json!(report.role));
+        members.insert("free_bytes".to_owned(), json!(report.free_bytes));
         members.insert("reasons".to_owned(), json!(reasons));
     }
     members.insert("ready".to_owned(), json!(ready));

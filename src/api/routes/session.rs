@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Role;
+use crate::domain::{Role, ServerInfo};
 
 use super::super::App;
 use super::super::answer::{Answer, Answered};
@@ -30,11 +30,14 @@ pub(crate) struct Session {
     signed_in: bool,
     /// Whether reading needs a token.
     sign_in_required: bool,
+    /// Which process answers; strangers are not told.
+    server: Option<ServerInfo>,
 }
 
 impl Session {
     /// `guarded`: whether a caller without a token is a stranger.
-    fn of(caller: Caller, guarded: bool) -> Self {
+    fn of(app: &App, caller: Caller, guarded: bool) -> Self {
+        let server = (caller != Caller::Stranger).then(|| app.manager.server_info());
         let (role, name) = match caller {
             Caller::Known { role, name } => (role.as_str(), Some(name)),
             Caller::Local => (Role::Operator.as_str(), None),
@@ -45,6 +48,7 @@ impl Session {
             signed_in: name.is_some(),
             name,
             sign_in_required: guarded,
+            server,
         }
     }
 }
@@ -61,7 +65,7 @@ pub(in super::super) async fn open(
         tracing::info!(name, %role, "Somebody has signed in.");
     }
     let guarded = app.guard.is_guarded().await;
-    Ok(Answer::ok(Session::of(caller, guarded)).with_cookie(cookie))
+    Ok(Answer::ok(Session::of(&app, caller, guarded)).with_cookie(cookie))
 }
 
 /// Who calls.
@@ -71,7 +75,7 @@ pub(in super::super) async fn show(
     Extension(caller): Extension<Caller>,
 ) -> Answered<Session> {
     let guarded = app.guard.is_guarded().await;
-    Ok(Answer::ok(Session::of(caller, guarded)))
+    Ok(Answer::ok(Session::of(&app, caller, guarded)))
 }
 
 /// Ends the session; what is left is who calls without it.
@@ -87,5 +91,5 @@ pub(in super::super) async fn close(
     } else {
         Caller::Local
     };
-    Ok(Answer::ok(Session::of(nobody, guarded)).with_cookie(cookie))
+    Ok(Answer::ok(Session::of(&app, nobody, guarded)).with_cookie(cookie))
 }

@@ -130,6 +130,11 @@ impl Streams {
         Ok(response)
     }
 
+    /// How many listen now.
+    pub(crate) fn listeners(&self) -> usize {
+        MOST_LISTENERS.saturating_sub(self.places.available_permits())
+    }
+
     fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.places)
             .try_acquire_owned()

@@ -23,6 +23,10 @@ pub(in crate::hub) struct DirectBody {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "bodies are boxed as a whole, and nearly all have the larger shape"
+)]
 enum Shape {
     /// So many bytes, read here: those that came with the head, then those of the socket.
     Counted {

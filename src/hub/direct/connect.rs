@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -53,13 +53,13 @@ impl Service<Name> for Lookup {
 pub(in crate::hub) fn tls() -> Result<ClientConfig, HubError> {
     // The provider is named, so that no process-wide default has to be installed.
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    ClientConfig::builder_with_provider(provider.into())
+    let verified = ClientConfig::builder_with_provider(provider.into())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_platform_verifier())
-        .map(|builder| builder.with_no_client_auth())
+        .and_then(BuilderVerifierExt::with_platform_verifier)
         .map_err(|error| HubError::Client {
             cause: root_cause(&error),
-        })
+        })?;
+    Ok(verified.with_no_client_auth())
 }
 
 pub(super) fn connector(

@@ -46,7 +46,7 @@ async fn whole(direct: &Direct, url: &str, step: usize) -> Result<Vec<u8>, Strin
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|n| (n * 7 % 251) as u8).collect()
+    (0..=250).cycle().step_by(7).take(count).collect()
 }
 
 #[tokio::test]

@@ -132,6 +132,57 @@ async fn the_next_job_and_the_next_commit_take_over_the_parts() {
 }
 
 #[tokio::test]
+async fn an_old_plan_takes_over_what_a_twin_has_left_since() {
+    let bench = Bench::new().await;
+    // Two models of one repository; the second is planned first, and put off.
+    let (late, rows) = bench.planned("late").await;
+    let token = late.claim.lease_token;
+    assert_eq!(
+        bench.store.take_over(late.claim, at(3)).await.unwrap(),
+        None
+    );
+    bench
+        .store
+        .set_paused(late.job.key, true, at(3))
+        .await
+        .unwrap();
+    bench.store.release(late.claim, at(4)).await.unwrap();
+    bench.job("twin").await;
+    let twin = bench.claim(token).await.unwrap();
+    let plan = [file("a.bin", 100, 'a')];
+    let twins = bench
+        .store
+        .set_plan(twin.claim, planned(&commit('1'), &plan), at(5))
+        .await
+        .unwrap();
+    report(&bench, twin.claim, &[checkpoint(&twins[0], "0-40", token)]).await;
+    bench.store.cancelled(twin.claim, at(6)).await.unwrap();
+
+    bench
+        .store
+        .set_paused(late.job.key, false, at(7))
+        .await
+        .unwrap();
+    let again = bench.claim(token).await.unwrap();
+    assert_eq!(again.job.id, late.job.id);
+    let taken = bench.store.take_over(again.claim, at(8)).await.unwrap();
+    let taken = taken.unwrap();
+    let row = by_path(&taken, "a.bin");
+    assert_eq!(
+        (row.key, row.state, row.ranges.to_string()),
+        (rows[0].key, FileState::Partial, "0-40".to_owned())
+    );
+    assert_eq!(by_path(&taken, "b.bin").state, FileState::Pending);
+    // It serves one of them at a time.
+    let left = bench.store.files_of_job(twin.job.key).await.unwrap();
+    assert!(left.iter().all(|row| row.part_name.is_none()));
+    assert_eq!(
+        bench.store.take_over(again.claim, at(9)).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
 async fn present_and_missing_files_are_counted() {
     let bench = Bench::new().await;
     let (claimed, rows) = bench.planned("a").await;

@@ -121,7 +121,7 @@ async fn a_changed_or_missing_file_ends_the_run_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_byte_is_fetched_again_once() {
+async fn a_wrong_byte_is_fetched_again() {
     let stage = Stage::one(1_000_000, |request, _| {
         if request < 4 {
             Act::Flip(70_000)
@@ -137,7 +137,7 @@ async fn a_wrong_byte_is_fetched_again_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_hash_twice_is_reported_with_both_hashes_and_nothing_is_kept() {
+async fn a_hash_that_is_wrong_each_time_is_reported_with_both_hashes_and_nothing_is_kept() {
     let stage = Stage::one(1_000_000, |_, _| Act::Flip(999_999));
     stage.owner.strict.store(false, Ordering::SeqCst);
     let failure = stage.fail().await;

@@ -184,9 +184,9 @@ pub(super) fn content(size: usize, seed: u64) -> Bytes {
 
 pub(super) fn digest_of(bytes: &[u8], git: bool) -> Digest {
     let kind = if git {
-        Digest::GitSha1(String::new())
+        Digest::GitSha1(Arc::default())
     } else {
-        Digest::Sha256(String::new())
+        Digest::Sha256(Arc::default())
     };
     let mut hasher = ContentHasher::new(&kind, bytes.len() as u64);
     hasher.update(bytes);

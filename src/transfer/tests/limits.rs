@@ -123,3 +123,17 @@ async fn files_of_one_piece_use_all_connections_when_answers_are_late() {
         start.elapsed()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fast_transfer_syncs_often_and_is_recorded_with_the_interval() {
+    let slow = |_: usize, _: &std::ops::Range<u64>| Act::Slow(32 << 10, Duration::from_millis(1));
+    let mut stage = Stage::one(8 << 20, slow);
+    stage.options.writeback_bytes = 256 << 10;
+    stage.options.checkpoint_interval = Duration::from_hours(1);
+    stage.succeed().await;
+    assert_eq!(stage.owner.heard.lock().unwrap().checkpoints, 0);
+    let mut often = Stage::one(8 << 20, slow);
+    often.options.checkpoint_interval = Duration::from_millis(1);
+    often.succeed().await;
+    assert!(often.owner.heard.lock().unwrap().checkpoints > 1);
+}

@@ -94,7 +94,7 @@ async fn a_wrong_mark_costs_another_look_but_no_byte() {
     let size = 1_000_000;
     let stage = Stage::one(size, |_, _| Act::Serve(20_000));
     seed(&stage, size, &"0-700000".parse().unwrap());
-    let kind = Digest::Sha256(String::new());
+    let kind = Digest::Sha256(Arc::default());
     let mut other = ContentHasher::new(&kind, size as u64);
     other.update(&vec![7; 500_000]);
     let mark = other.mark(500_000).unwrap();

@@ -166,9 +166,11 @@ fn a_wait_ends_with_patience_and_health_is_told() {
         json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})
     );
     let ready = service.http().get("/readyz").ok();
+    let free = ready["free_bytes"].as_u64().unwrap();
+    assert!(free > 0, "{ready}");
     assert_eq!(
         ready,
-        json!({"database": true, "cache": true, "role": "holder", "reasons": [], "ready": true})
+        json!({"database": true, "cache": true, "role": "holder", "free_bytes": free, "reasons": [], "ready": true})
     );
     // A second service on the same database stands by, and is ready too.
     let standby = sandbox.serve();

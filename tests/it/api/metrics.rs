@@ -5,8 +5,34 @@ use std::fs;
 use std::path::Path;
 
 use super::{problem, wd};
-use crate::support::Sandbox;
+use crate::support::{SHORT, Sandbox, holds, wait_for};
 use crate::world::{hub, sandbox};
+
+/// The names that are kept.
+const PROMISED: &[&str] = &[
+    "modelhaul_build_info",
+    "modelhaul_downloads",
+    "modelhaul_downloads_finished_total",
+    "modelhaul_download_duration_seconds",
+    "modelhaul_queue_oldest_age_seconds",
+    "modelhaul_received_bytes_total",
+    "modelhaul_reused_bytes_total",
+    "modelhaul_upstream_requests_total",
+    "modelhaul_upstream_request_duration_seconds",
+    "modelhaul_retries_total",
+    "modelhaul_verify_failures_total",
+    "modelhaul_rate_limit_bytes_per_second",
+    "modelhaul_lease_held",
+    "modelhaul_lease_acquisitions_total",
+    "modelhaul_cache_bytes",
+    "modelhaul_disk_free_bytes",
+    "modelhaul_sse_clients",
+    "http_server_request_duration_seconds",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_start_time_seconds",
+    "process_cpu_seconds_total",
+];
 
 /// The value of a series, written as in the text.
 #[track_caller]
@@ -66,6 +92,22 @@ fn a_download_is_counted_and_the_examples_find_what_they_ask_for() {
     assert!((value(&text, route) - 1.0).abs() < 0.1);
     assert!(!text.contains("/wd"), "no series has a model in its name");
 
+    // Who listens is counted while he does.
+    let listeners = || {
+        value(
+            &service.http().get("/metrics").text(),
+            "modelhaul_sse_clients",
+        )
+    };
+    assert!(listeners().abs() < 0.1);
+    let mut streams = [(); 3].map(|()| service.http().stream("/api/v1/events", &[]));
+    for stream in &mut streams {
+        assert!(stream.next_event().is_some());
+    }
+    assert!((listeners() - 3.0).abs() < 0.1);
+    drop(streams);
+    wait_for(SHORT, "nobody listens", || holds(listeners().abs() < 0.1));
+
     // Families without a series yet are known by their type.
     let types: BTreeSet<String> = text
         .lines()
@@ -92,6 +134,10 @@ fn a_download_is_counted_and_the_examples_find_what_they_ask_for() {
             unknown.is_empty(),
             "{example} asks for {unknown:?}\n{types:#?}"
         );
+    }
+    // Dashboards and rules of others rest on these.
+    for name in PROMISED {
+        assert!(types.contains(*name), "{name} is missing\n{types:#?}");
     }
     let dashboard = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/grafana/modelhaul.json");
     let dashboard: serde_json::Value =
@@ -124,7 +170,7 @@ fn the_configuration_is_shown_with_its_origin_and_without_its_secrets() {
     sandbox
         .run(&["token", "create", "--name", "a", "--role", "viewer"])
         .ok();
-    let refused = crate::support::wait_for(crate::support::SHORT, "reading needs a token", || {
+    let refused = wait_for(SHORT, "reading needs a token", || {
         Some(service.http().get("/metrics")).filter(|reply| reply.status == 401)
     });
     problem(&refused, 401, "token_required");

@@ -115,7 +115,9 @@ fn a_full_disk_is_waited_for_and_a_wait_that_ends_is_7() {
     let ran = sandbox.run(&["pull", WDV3, "--timeout", "6s"]);
     assert_eq!(ran.code, Some(7), "{ran:#?}");
     assert!(
-        ran.stderr.contains("disk full") && ran.stderr.contains("bytes are needed"),
+        ran.stderr.contains("disk full")
+            && ran.stderr.contains("B are needed, ")
+            && ran.stderr.contains("of which 4 PB are kept"),
         "{ran:#?}"
     );
     assert_eq!(hub.bytes_sent("*model.onnx"), 0);

@@ -290,7 +290,23 @@ fn torn(kept: &Content, now: &Content, dice: &mut Dice) -> Content {
         }
         (Content::Folder(old), Content::Folder(new)) => {
             let mut left = old.clone();
-            for name in old.keys().chain(new.keys()) {
+            // A rename is one step: a file whose name was synced has one of the two names.
+            let target = |from: &OsString| {
+                let number = old.get(from).filter(|_| !new.contains_key(from))?;
+                new.iter()
+                    .find(|(name, now)| *now == number && old.get(*name) != Some(number))
+                    .map(|(name, _)| name)
+            };
+            let renamed: Vec<&OsString> = old.keys().filter_map(target).collect();
+            for from in old.keys() {
+                if let Some(to) = target(from).filter(|_| dice.toss())
+                    && let Some(number) = left.remove(from)
+                {
+                    left.insert(to.clone(), number);
+                }
+            }
+            let single = |name: &&OsString| target(name).is_none() && !renamed.contains(name);
+            for name in old.keys().chain(new.keys()).filter(single) {
                 if old.get(name) != new.get(name) && dice.toss() {
                     match new.get(name) {
                         Some(number) => left.insert(name.clone(), *number),

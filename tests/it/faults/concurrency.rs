@@ -7,10 +7,10 @@ use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use modelhaul::testing::{Fault, Misdeed};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
-use super::kit::{Case, Health, Invariants, Ledger};
+use super::kit::{Case, Health, Invariants, Ledger, slowness};
 use super::scene::{MIB, hub, one_big, p99, register, timed};
 use crate::support::{LONG, SHORT, Sandbox, holds, wait_for};
 
@@ -95,6 +95,54 @@ fn e92_a_cancelled_download_leaves_its_bytes_to_its_twin() {
     watched.check(&sandbox, Some(&service));
     case.pass(format_args!(
         "the twin went on; {sent} of {size} bytes were sent in all"
+    ));
+}
+
+#[test]
+fn e92_an_old_plan_goes_on_with_a_twins_part() {
+    let case = Case::open(
+        "92b",
+        "two models share a blob; the second was planned before the first one fetched half of it and was cancelled",
+    );
+    let size = 12 * MIB;
+    let spec = one_big("org/shared", size);
+    let hub = hub(4 * MIB, [spec.clone()]);
+    let sandbox = Sandbox::with(&hub);
+    let service = sandbox.serve();
+    let watched = Invariants::watch(&sandbox);
+    register(&service, "one", "org/shared");
+    register(&service, "two", "org/shared");
+    let act = |path: &str| {
+        service
+            .http()
+            .post(&format!("/api/v1/models/{path}"), None)
+            .ok()
+    };
+    let still = Misdeed::Stall {
+        after: Some(0),
+        for_ms: None,
+    };
+    let fault = hub.fault(Fault::cdn("*big.bin", still));
+    service.start("two").ok();
+    wait_for(LONG, "it is planned and asks for the big file", || {
+        holds(hub.struck(fault) > 0)
+    });
+    act("two/pause");
+    service.wait_status("two", "paused", |status| status["state"] == "paused");
+    hub.lift(fault);
+    service.start("one").ok();
+    service.wait_bytes("one", size / 2);
+    act("one/cancel");
+    service.wait_status("one", "cancelled", |status| status["state"] == "cancelled");
+    act("two/resume");
+    service.wait_completed("two");
+    let sent = hub.bytes_sent("org/shared/big.bin");
+    // The bound is below one and a half: nobody began anew.
+    assert!(sent <= size + size / 10, "{sent} of {size} bytes were sent");
+    sandbox.assert_snapshot(&spec, &hub.head("org/shared", "main").unwrap());
+    watched.check(&sandbox, Some(&service));
+    case.pass(format_args!(
+        "the second went on where the first one stopped; {sent} of {size} bytes were sent in all"
     ));
 }
 
@@ -224,20 +272,21 @@ fn busy_download(rate: u64, size: u64, time: Duration) -> (f64, Vec<Duration>) {
     (writes, took)
 }
 
-/// What a job may write per second: one report, and a checkpoint every 500 ms.
-const WRITES: f64 = 3.5;
+/// What a job may write per second: a checkpoint every 500 ms, which is the report too. The counting of a few seconds may
+/// begin before one write and end behind another.
+const WRITES: f64 = 2.3;
 
 #[test]
 fn e95_a_busy_download_writes_seldom_and_leaves_the_api_quick() {
     let case = Case::open(
         "95a",
-        "a download over many connections while the API is asked without a pause",
+        "a download over many connections while the API is asked without a pause; API p99 < 100 ms",
     );
     let (writes, took) = busy_download(24 * MIB, 400 * MIB, Duration::from_secs(5));
     let (p99, worst) = (p99(&took), took[took.len() - 1]);
     assert!(writes <= WRITES, "{writes:.1} writes per second");
     assert!(
-        p99 < Duration::from_millis(500),
+        p99 < Duration::from_millis(100).mul_f64(slowness()),
         "p99 {p99:?}, worst {worst:?} of {}",
         took.len()
     );
@@ -258,7 +307,7 @@ fn e95_a_download_at_full_speed_leaves_the_api_quick() {
     let p99 = p99(&took);
     assert!(writes <= WRITES, "{writes:.1} writes per second");
     assert!(
-        p99 < Duration::from_millis(50),
+        p99 < Duration::from_millis(50).mul_f64(slowness()),
         "p99 {p99:?} of {}",
         took.len()
     );
@@ -416,21 +465,22 @@ fn e97_a_database_that_is_locked_for_long() {
 
 /// A reader that keeps his view of the database while a download runs; the largest WAL that was seen.
 fn long_reader(time: Duration) -> u64 {
-    let spec = one_big("org/read", time.as_secs() * 4 * MIB);
-    let hub = hub(4 * MIB, [spec.clone()]);
+    let spec = one_big("org/read", time.as_secs() * MIB);
+    let hub = hub(MIB, [spec.clone()]);
     let sandbox = Sandbox::with(&hub);
     let service = sandbox.serve();
     let watched = Invariants::watch(&sandbox);
     register(&service, "read", "org/read");
     let reader = Keeper::begin(&sandbox, "BEGIN");
     service.start("read").ok();
-    let largest = std::cell::Cell::new(0);
+    let mut largest = 0;
     let wal = || fs::metadata(sandbox.path("modelhaul.db-wal")).map_or(0, |facts| facts.len());
-    service.wait_status("read", "the end", |status: &Value| {
-        largest.set(largest.get().max(wal()));
-        status["state"] == "completed"
+    wait_for(LONG + 2 * time, "the end", || {
+        largest = largest.max(wal());
+        let status = service.status("read");
+        assert_ne!(status["state"], "failed", "{status:#}");
+        holds(status["state"] == "completed")
     });
-    let largest = largest.get();
     assert!(largest < 64 * MIB, "the WAL grew to {largest} bytes");
     drop(reader);
     watched.check(&sandbox, Some(&service));

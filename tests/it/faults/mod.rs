@@ -4,14 +4,18 @@
 //! against everything in [`kit::Invariants`]. `scripts/conformance` runs them and prints the table.
 
 mod amnesia;
+mod beneath;
 mod chaos;
 mod concurrency;
 mod crash;
 mod database;
 mod door;
+mod hang;
 mod injected;
 mod kills;
 mod kit;
+mod left;
+mod limits;
 mod model;
 mod namespace;
 mod network;

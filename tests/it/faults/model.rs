@@ -34,9 +34,15 @@ enum Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Job {
     None,
-    Active { paused: bool },
+    Active {
+        paused: bool,
+    },
+    /// Completed between a start's look at the cache and its row: that start gets a job, which finds everything.
+    Landing,
     Completed,
     Failed,
+    /// Asked to stop; what it has reached before it hears of that, success or failure, counts.
+    Cancelling,
     Cancelled,
 }
 
@@ -70,20 +76,28 @@ fn asks() -> impl Strategy<Value = Vec<(usize, Ask)>> {
 impl Truth {
     /// What the worker may have made of it since: a job that is not held ends by itself.
     fn later(self, exists: bool) -> Vec<Self> {
-        let done = match self.job {
-            // A pause that comes in the last moment comes too late.
-            Job::Active { .. } if exists => Self {
-                job: Job::Completed,
-                cached: true,
-                ..self
-            },
-            Job::Active { .. } => Self {
-                job: Job::Failed,
-                ..self
-            },
-            _ => return vec![self],
+        // A pause or a cancel that comes in the last moment comes too late.
+        let done = Self {
+            job: if exists { Job::Completed } else { Job::Failed },
+            cached: self.cached || exists,
+            ..self
         };
-        vec![self, done]
+        let cancelled = Self {
+            job: Job::Cancelled,
+            ..self
+        };
+        match self.job {
+            Job::Active { .. } if exists => {
+                let landing = Self {
+                    job: Job::Landing,
+                    ..done
+                };
+                vec![self, done, landing]
+            }
+            Job::Active { .. } => vec![self, done],
+            Job::Cancelling => vec![self, done, cancelled],
+            _ => vec![self],
+        }
     }
 
     /// The truth after an answer, or none when the answer would be wrong.
@@ -97,6 +111,11 @@ impl Truth {
         let with = |job| Some(Self { job, ..self });
         if !registered && !matches!(ask, Ask::Register | Ask::RegisterOther) {
             return (status == 404 && body["code"] == "unknown_model").then_some(self);
+        }
+        if job == Job::Landing {
+            let again = matches!(ask, Ask::Start | Ask::Retry) && status == 202;
+            let job = Job::Active { paused: false };
+            return (again && body["created"] == true).then_some(Self { job, ..self });
         }
         match (ask, status) {
             (Ask::Register | Ask::RegisterOther, 201) if !registered => Some(Self {
@@ -117,9 +136,16 @@ impl Truth {
                     ..self
                 }),
             (Ask::Cancel, 200) if active => (*changed == true).then_some(Self {
-                job: Job::Cancelled,
+                job: Job::Cancelling,
                 ..self
             }),
+            // Who asks for it again gets another job, when this one has ended.
+            (Ask::Start | Ask::Retry, _) if job == Job::Cancelling => None,
+            (Ask::Cancel | Ask::Pause | Ask::Resume, 200) | (Ask::Delete, 409)
+                if job == Job::Cancelling =>
+            {
+                Some(self)
+            }
             (Ask::Pause, 200) if active => with(Job::Active { paused: true }),
             (Ask::Resume, 200) if active => with(Job::Active { paused: false }),
             (Ask::Cancel | Ask::Pause | Ask::Resume, 200) => {
@@ -157,10 +183,11 @@ impl Truth {
             Job::Active { paused: false } => {
                 short == "downloading" && ["queued", "running", "waiting"].contains(&state)
             }
-            Job::Completed => false,
+            Job::Landing | Job::Completed => false,
             Job::Failed => short == "not_started" && state == "failed",
             // A running job needs a moment to let go.
-            Job::Cancelled => !self.cached && (state == "cancelled" || state == "running"),
+            Job::Cancelling => state == "running",
+            Job::Cancelled => state == "cancelled" && !self.cached,
         }
     }
 }
@@ -255,8 +282,9 @@ impl World {
         }
         // Whatever was asked, everything comes to an end and can be asked for again.
         for (model, id) in ids.iter().enumerate() {
+            // One whose registration is gone may have left a part, which the next job of its files takes up or removes.
             if truths[model].iter().all(|truth| !truth.registered) {
-                continue;
+                self.ask(id, Ask::Register);
             }
             self.ask(id, Ask::Resume);
             self.ask(id, Ask::Start);

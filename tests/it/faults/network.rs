@@ -1,11 +1,13 @@
 //! Group A, the network: connections that fail, stall, trickle or break in the middle.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use modelhaul::testing::{Fault, Misdeed, Place, RawPart, RepoSpec, When};
 use serde_json::Value;
 
-use super::kit::{Case, FILE, ID, Rig, SIZE, Setup, range_start};
+use super::kit::{Case, FILE, ID, Rig, SIZE, Setup, range_start, slowness};
+use super::scene::p99;
+use crate::support::{LONG, holds, wait_for};
 
 const STILL: Misdeed = Misdeed::Stall {
     after: None,
@@ -212,9 +214,10 @@ fn a10_status_is_quick_on_a_slow_line() {
     }
     rig.completes(ID);
     took.sort();
-    let p99 = took[took.len() * 99 / 100];
-    // The catalogue says 100 ms; a machine that runs other tests gets more.
-    assert!(p99.as_millis() < 500, "{p99:?} of {}", took.len());
+    let p99 = p99(&took);
+    // The catalogue's 100 ms; a machine that runs other tests gets more, as its load says.
+    let bound = Duration::from_millis(100).mul_f64(slowness());
+    assert!(p99 < bound, "{p99:?} of {}, bound {bound:?}", took.len());
     rig.pass(format_args!(
         "{} answers, p99 {:.1} ms",
         took.len(),
@@ -224,24 +227,34 @@ fn a10_status_is_quick_on_a_slow_line() {
 
 #[test]
 fn a12_a_byte_is_flipped_once() {
-    let mut rig = Rig::open(
+    // A second for a fetch; the byte is in its second request, so that the third fetch is seen before it is asked for.
+    let mut rig = Setup::new().rate(SIZE).open(
         "A12a",
-        "one byte is flipped on the way, in the first fetch only",
+        "the same byte is flipped on the way in the first two fetches",
     );
-    rig.cdn(
-        |fault| fault.first(1),
-        Misdeed::Corrupt { offset: 4_000_000 },
+    let flip = rig.cdn(
+        |fault| fault,
+        Misdeed::Corrupt {
+            offset: SIZE - 1000,
+        },
     );
-    rig.heals();
-    rig.pass("found, fetched again, right");
+    rig.start(ID);
+    wait_for(LONG, "the third fetch begins", || {
+        holds(rig.sent() > SIZE * 2)
+    });
+    let wrong = rig.sandbox.blobs(ID);
+    assert!(
+        wrong.iter().all(|name| name.len() != 64),
+        "bad bytes under a final name: {wrong:?}"
+    );
+    rig.hub.lift(flip);
+    rig.completes(ID);
+    rig.pass("found twice, fetched again, right the third time");
 }
 
 #[test]
 fn a12_a_byte_is_always_flipped() {
-    let mut rig = Rig::open(
-        "A12b",
-        "the same byte is flipped every time (given up after two fetches, the catalogue says three)",
-    );
+    let mut rig = Rig::open("A12b", "the same byte is flipped every time");
     rig.cdn(|fault| fault, Misdeed::Corrupt { offset: 4_000_000 });
     let failed = rig.fails(ID, &["checksum_mismatch"]);
     let message = failed["error"]["message"].as_str().unwrap();
@@ -258,8 +271,11 @@ fn a12_a_byte_is_always_flipped() {
         0
     );
     let sent = rig.sent();
-    assert!(sent <= SIZE * 2 + SIZE / 10, "{sent}");
-    rig.pass("checksum_mismatch with both hashes, no blob and no part left");
+    assert!(
+        (SIZE * 3..SIZE * 3 + SIZE / 10).contains(&sent),
+        "three fetches: {sent}"
+    );
+    rig.pass("checksum_mismatch after three fetches, with both hashes; no blob and no part left");
 }
 
 #[test]

@@ -15,5 +15,5 @@ pub(crate) use self::{
     sandbox::{Ran, Sandbox},
     service::Service,
     venv::Venv,
-    wait::{LONG, SHORT, holds, wait_for},
+    wait::{LONG, SHORT, holds, slowness, wait_for},
 };

@@ -1,15 +1,20 @@
 //! Who may call from where: addresses, policies, tokens, hosts, other pages.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
 
+use modelhaul::testing::{Gate, HubConfig, PracticeHub};
 use serde_json::{Value, json};
 
 use super::{Line, example, table};
 use crate::faults::kit::{Case, Invariants};
-use crate::faults::scene::{admin_token, as_admin, codes, connect, raw, register, rest};
-use crate::support::Sandbox;
+use crate::faults::scene::{
+    MIB, admin_token, as_admin, codes, connect, one_big, raw, register, rest,
+};
+use crate::support::{SHORT, Sandbox, holds, wait_for};
 
 #[test]
 fn g105_only_this_machine_can_connect() {
@@ -231,12 +236,88 @@ fn g107_g108_wrong_tokens_are_put_off_and_never_seen() {
     case.pass(format_args!(
         "{put_off} answered 429, the right token works on, {told} warnings"
     ));
+}
 
-    Case::left_out(
+#[test]
+fn g109_the_tokens_file_is_changed_while_the_service_runs() {
+    let case = Case::open(
         "109",
-        "the token's file is changed while the service runs",
-        "the token is read once, at the start; a file that others may read is refused there (tests of config)",
+        "the admin token's file gets another token, others may read it, it is empty, it is deleted; the hub's token file changes",
     );
+    let config = HubConfig {
+        tokens: vec!["hf_second".to_owned()],
+        ..HubConfig::with([one_big("org/gated", MIB).gated(Gate::Auto)])
+    };
+    let hub = PracticeHub::start(config).unwrap();
+    let sandbox = Sandbox::with(&hub);
+    fs::create_dir_all(sandbox.path("hf")).unwrap();
+    fs::write(sandbox.path("hf/token"), "hf_first").unwrap();
+    let service = sandbox.serve();
+    let path = sandbox.path("admin-token");
+    let first = admin_token(&sandbox);
+    let second = "second-second-second";
+    let watched = Invariants::watch(&sandbox)
+        .secret(&first)
+        .secret(second)
+        .allow("admin-token")
+        .allow("hf/token");
+    let code = |token: &str| {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str())];
+        service
+            .http()
+            .request("POST", "/api/v1/cache/verify", &headers, Some(&json!({})))
+            .status
+    };
+    let counts = |token: &str| {
+        wait_for(SHORT, "the token in the file counts", || {
+            holds(![401, 429].contains(&code(token)))
+        });
+    };
+    counts(&first);
+    let since = Instant::now();
+    fs::write(&path, second).unwrap();
+    counts(second);
+    let took = since.elapsed();
+    // Many wrong ones in a row are put off.
+    let refused = |token: &str| [401, 429].contains(&code(token));
+    assert!(refused(&first), "the old one is over");
+
+    // What cannot be used is told once, and changes nothing.
+    let warned = |text: &str| {
+        wait_for(SHORT, text, || holds(service.logs().contains(text)));
+        counts(second);
+    };
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    warned("chmod 600");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&path, "").unwrap();
+    warned("holds no token");
+    let warnings = service.logs().matches("the last token goes on").count();
+    assert!(warnings <= 3, "{warnings} warnings");
+
+    fs::remove_file(&path).unwrap();
+    wait_for(SHORT, "another token is made", || holds(path.exists()));
+    let third = wait_for(SHORT, "it is whole", || {
+        Some(admin_token(&sandbox)).filter(|token| !token.is_empty())
+    });
+    counts(&third);
+    assert!(refused(second));
+
+    // The hub's: a job that was refused with the first one has its files with the second one, without a restart.
+    register(&service, "gated", "org/gated");
+    service.start("gated").ok();
+    let refused = service.wait_status("gated", "refused", |status| {
+        status["state"] == "failed" || status["state"] == "waiting"
+    });
+    let why = refused["error"]["code"].as_str().unwrap().to_owned();
+    fs::write(sandbox.path("hf/token"), "hf_second").unwrap();
+    service.http().post("/api/v1/models/gated/retry", None).ok();
+    service.wait_completed("gated");
+    watched.secret(&third).check(&sandbox, Some(&service));
+    case.pass(format_args!(
+        "counted after {took:.1?}, the old one refused; a bad file is told once and changes nothing; the hub's: {why}, then completed"
+    ));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::faults::kit::{Case, Invariants};
+use crate::faults::kit::{Case, Invariants, slowness};
 use crate::faults::scene::{MIB, codes, connect, hub, one_big, p99, raw, register, timed};
 use crate::support::{Client, LONG, SHORT, Sandbox, Service, holds, wait_for};
 
@@ -84,6 +84,33 @@ fn g110_ambiguous_messages_are_one_request_or_none() {
     case.pass("none hides a second request; 101 pipelined ones are answered in order");
 }
 
+#[test]
+fn i139_the_second_version_of_http_is_not_spoken() {
+    let case = Case::open(
+        "139",
+        "HTTP/2: its preface with rapid resets behind it, and an Upgrade to h2c",
+    );
+    let sandbox = Sandbox::new();
+    let service = sandbox.serve();
+    let mut preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in (1_u32..200).step_by(2) {
+        // HEADERS without content, and RST_STREAM.
+        preface.extend([0, 0, 1, 1, 5]);
+        preface.extend(stream.to_be_bytes());
+        preface.push(0x82);
+        preface.extend([0, 0, 4, 3, 0]);
+        preface.extend(stream.to_be_bytes());
+        preface.extend([0, 0, 0, 8]);
+    }
+    let answer = raw(service.http(), &preface);
+    assert!(codes(&answer).iter().all(|code| *code >= 400), "{answer}");
+    let upgrade = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let answer = raw(service.http(), upgrade.as_bytes());
+    assert!(!answer.contains(" 101 "), "{answer}");
+    assert_eq!(service.http().get("/healthz").status, 200);
+    case.pass("the connection is closed; no upgrade is granted");
+}
+
 /// Asks for the status again and again while `crowd` does its worst; the times of a normal client.
 fn besieged(service: &Service, id: &str, crowd: impl FnOnce(&Client) + Send) -> Vec<Duration> {
     let over = std::sync::atomic::AtomicBool::new(false);
@@ -130,13 +157,13 @@ fn crowd(client: &Client, count: usize, bytes: &[u8], time: Duration) {
 
 #[test]
 fn g137_a_crowd_does_not_keep_a_client_from_its_status() {
-    // Without room for it a client would wait 10 s and more; a busy machine alone can take a second.
+    // Without room for it a client would wait 10 s and more.
     siege(
         Case::open(
             "137a",
-            "3,000 silent connections, half headers, half bodies, deaf readers during a download",
+            "3,000 silent connections, half headers, half bodies, deaf readers during a download; status calls p99 < 500 ms",
         ),
-        Duration::from_secs(3),
+        Duration::from_millis(500),
     );
 }
 
@@ -178,7 +205,13 @@ fn siege(case: Case, bound: Duration) {
         });
         seen_files = seen_files.max(service.open_files());
         let p99 = p99(&took);
-        assert!(p99 < bound, "{name}: p99 {p99:?} of {}", took.len());
+        // A machine that runs other tests gets more, as its load says.
+        let bound = bound.mul_f64(slowness());
+        assert!(
+            p99 < bound,
+            "{name}: p99 {p99:?} of {}, bound {bound:?}",
+            took.len()
+        );
         worst.push(p99);
     }
     assert!(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Service};
+use crate::support::{Client, Service, slowness};
 
 /// How long an answer may take.
 const SOON: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ fn ask(client: &Client, over: &AtomicBool) -> Result<u32, String> {
         let took = since.elapsed();
         answers += 1;
         bad = match &status {
-            Ok(200) if took < SOON.mul_f64(crowd()) => 0,
+            Ok(200) if took < SOON.mul_f64(slowness()) => 0,
             _ => bad + 1,
         };
         if bad >= IN_A_ROW {
@@ -69,16 +69,4 @@ fn ask(client: &Client, over: &AtomicBool) -> Result<u32, String> {
         std::thread::park_timeout(Duration::from_millis(50));
     }
     Ok(answers)
-}
-
-/// How much longer things take on this machine than on an idle one: its load, when that is far above its processors.
-fn crowd() -> f64 {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = text
-        .split(' ')
-        .next()
-        .and_then(|load| load.parse::<f64>().ok());
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let processors = f64::from(u32::try_from(processors).unwrap_or(1));
-    (load.unwrap_or(0.0) / processors / 2.0).max(1.0)
 }

@@ -8,6 +8,8 @@ mod rig;
 #[cfg(test)]
 mod tests;
 
+pub(super) use crate::support::slowness;
+
 pub(super) use self::{
     case::Case,
     health::Health,

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::kit::{ID, Rig, Setup, model};
 
-/// What a bad answer may cost in memory at its worst: twice the limit of a page, as it is read and taken apart.
-const MEMORY: u64 = 128 << 20;
+/// What a bad answer may cost in memory at its worst.
+const MEMORY: u64 = 64 << 20;
 
 fn json_at(pointer: &str, value: Value) -> Misdeed {
     Misdeed::Json {

@@ -1,9 +1,15 @@
 //! Ranges that are ignored, refused or false, and what a restart asks for.
 
-use modelhaul::testing::{Fault, Misdeed, RepoSpec, When};
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
-use super::super::kit::{FILE, ID, Rig, SIZE, Setup, model, range_start};
+use modelhaul::testing::{Content, Fault, HubConfig, Misdeed, PracticeHub, RepoSpec, When};
+use serde_json::json;
+
+use super::super::kit::{Case, FILE, Health, ID, Invariants, Rig, SIZE, Setup, model, range_start};
 use crate::queue::kit::{assert_not_fetched_again, newest, saved, saved_bytes};
+use crate::support::{Sandbox, wait_for};
 
 const LARGE: u64 = 12 << 20;
 
@@ -159,12 +165,52 @@ fn b43_sizes_at_every_edge() {
     let spec = sizes.iter().fold(RepoSpec::new(ID), |spec, size| {
         spec.generated(&format!("{size}.bin"), *size)
     });
-    let mut rig = Setup::new().specs([spec]).env("MODELHAUL_MAX_CONNECTIONS", 4).open(
-        "B43",
-        "files of 0 and 1 bytes, of whole pieces, and one byte beside them (nothing above 4 GiB here)",
-    );
+    let mut rig = Setup::new()
+        .specs([spec])
+        .env("MODELHAUL_MAX_CONNECTIONS", 4)
+        .open(
+            "B43",
+            "files of 0 and 1 bytes, of whole pieces, and one byte beside them (above 4 GiB: B43b)",
+        );
     rig.heals();
     rig.pass(format_args!("{} sizes", sizes.len()));
+}
+
+#[test]
+#[ignore = "takes a minute, and 4 GiB of disk"]
+fn b43_a_file_beyond_four_gibibytes() {
+    const BIG: u64 = (4 << 30) + 5;
+    let case = Case::open("B43b", "a file of 4 GiB and 5 bytes");
+    let folder = tempfile::tempdir().unwrap();
+    // Mostly a hole, with something behind the place where 32 bits end.
+    let source = folder.path().join("big.bin");
+    let file = fs::File::create(&source).unwrap();
+    file.set_len(BIG).unwrap();
+    file.write_all_at(b"end", BIG - 4).unwrap();
+    let spec = RepoSpec::new(ID).lfs("big.bin", Content::disk(&source).unwrap());
+    let hub = PracticeHub::start(HubConfig::with([spec.clone()])).unwrap();
+    let sandbox = Sandbox::with(&hub);
+    let invariants = Invariants::watch(&sandbox);
+    let service = sandbox.serve();
+    let health = Health::watch(&service);
+    service
+        .register(&json!({"model_id": ID, "kind": "generic", "repo_id": ID}))
+        .ok();
+    service.start(ID).ok();
+    let long = Duration::from_mins(10);
+    let status = wait_for(long, "it is completed", || {
+        let status = service.status(ID);
+        assert_ne!(status["state"], "failed", "{status:#}");
+        (status["status"] == "completed").then_some(status)
+    });
+    assert_eq!(status["progress"]["bytes_total"], BIG, "{status:#}");
+    assert_eq!(status["cache"]["verified"], true, "{status:#}");
+    health.check();
+    // The bytes are compared with the digest there.
+    invariants.check(&sandbox, Some(&service));
+    let sent = hub.counters().cdn_bytes;
+    assert!(sent < BIG + BIG / 20, "{sent}");
+    case.pass(format_args!("whole and verified; {sent} bytes were sent"));
 }
 
 #[test]
