@@ -92,9 +92,9 @@ impl Cache {
 
     /// The parts of a repository and their allocated bytes, in the order of their names.
     pub(crate) fn list_parts(&self, repo: &RepoId) -> Result<Vec<(PartName, u64)>> {
-        let mut parts: Vec<_> = list_names(&self.blobs_dir(repo))?
+        // Only what has the name of a part is looked at: finished blobs may be ten thousand.
+        let mut parts: Vec<_> = list(&self.blobs_dir(repo), |name| name.parse::<PartName>().ok())?
             .into_iter()
-            .filter_map(|(name, facts)| Some((name.parse::<PartName>().ok()?, facts)))
             .filter(|(_, facts)| facts.is_file())
             .map(|(name, facts)| (name, allocated(&facts)))
             .collect();
@@ -110,6 +110,11 @@ pub(super) fn allocated(facts: &Metadata) -> u64 {
 
 /// The names in a folder with what lies there; empty when there is no folder.
 pub(super) fn list_names(dir: &Path) -> Result<Vec<(String, Metadata)>> {
+    list(dir, Some)
+}
+
+/// The names in a folder that `wanted` makes something of, with what lies there.
+fn list<N>(dir: &Path, wanted: impl Fn(String) -> Option<N>) -> Result<Vec<(N, Metadata)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
@@ -118,7 +123,7 @@ pub(super) fn list_names(dir: &Path) -> Result<Vec<(String, Metadata)>> {
     let mut names = Vec::new();
     for found in entries {
         let found = found.map_err(|error| CacheError::io("list", dir, error))?;
-        let Ok(name) = found.file_name().into_string() else {
+        let Some(name) = found.file_name().into_string().ok().and_then(&wanted) else {
             continue;
         };
         match found.metadata() {

@@ -139,7 +139,7 @@ pub(crate) async fn fetch(
         tracing::warn!(%failure, "A part that is of no use stays until the housework finds it.");
     }
     match outcome {
-        Ok(()) => drop_useless_parts(run, repo_id, plan).await,
+        Ok(()) => Ok(()),
         Err(TransferError::Cancelled | TransferError::Fenced) => Err(Stop::Halted),
         Err(TransferError::Failed(failure)) if failure.code == FailureCode::LeaseLost => {
             Err(Stop::Halted)
@@ -159,8 +159,13 @@ fn task(run: &Run, repo_id: &RepoId, plan: &Plan, row: &FileRow) -> FileTask {
     }
 }
 
-/// Removes parts of blobs that are complete now: a crash between a part's birth and its first checkpoint leaves one.
-async fn drop_useless_parts(run: &Run, repo_id: &RepoId, plan: &Plan) -> Result<(), Stop> {
+/// Removes parts of blobs that are complete now: a crash between a part's birth and its first checkpoint leaves one,
+/// and a crash after the last blob's final name leaves those of all lives before it.
+pub(crate) async fn drop_useless_parts(
+    run: &Run,
+    repo_id: &RepoId,
+    plan: &Plan,
+) -> Result<(), Stop> {
     let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
     let done: HashSet<Digest> = plan
         .rows

@@ -65,6 +65,7 @@ async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
         fetch::fetch(run, repo_id, &plan, missing).await?;
     }
     failpoint!("job-fetched");
+    fetch::drop_useless_parts(run, repo_id, &plan).await?;
     run.show(Phase::Publishing);
     publish::publish(run, repo_id, revision, &plan).await
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::kit::{Case, Invariants};
 use crate::queue::kit::{
-    MIB, assert_not_fetched_again, assert_whole, begin, configure, hub, newest, registration, saved,
+    MIB, assert_not_fetched_again, assert_whole, begin, configure, hub, is_part, newest,
+    registration, saved,
 };
 use crate::support::{LONG, Sandbox, Service, holds, wait_for};
 
@@ -162,6 +163,42 @@ dies_at! {
     c55w_after_the_sync_of_the_ref, "55w", "ref-synced", 1;
     c55x_before_the_job_is_done, "55x", "done-before-commit", 1;
     c55y_after_the_job_is_done, "55y", "done-committed", 1;
+}
+
+/// A part without a row is left by the first death, and the second comes before anyone looks for such.
+#[test]
+fn c55z_a_part_of_a_life_before_goes_when_nothing_is_missing_any_more() {
+    let case = Case::open("55z", "SIGKILL at `part-created`, then at `job-fetched`");
+    let spec = spec(ID);
+    let hub = hub(0, [spec.clone()]);
+    let mut sandbox = Sandbox::with(&hub);
+    let invariants = Invariants::watch(&sandbox);
+    sandbox.set_env(POINTS, "part-created=kill@1");
+    let mut service = sandbox.serve();
+    begin(&service, ID);
+    wait_death(&mut service);
+    drop(service);
+    sandbox.set_env(POINTS, "job-fetched=kill@1");
+    wait_death(&mut sandbox.serve());
+    let left: Vec<String> = sandbox
+        .blobs(ID)
+        .into_iter()
+        .filter(|name| is_part(name))
+        .collect();
+    assert!(
+        !left.is_empty(),
+        "the first life made a part that the second did not know"
+    );
+    sandbox.set_env(POINTS, "");
+    let service = sandbox.serve();
+    service.wait_completed(ID);
+    whole(&sandbox, &hub, &spec);
+    invariants.check(&sandbox, Some(&service));
+    service.stop();
+    case.pass(format_args!(
+        "{} parts without a row were there, and are gone",
+        left.len()
+    ));
 }
 
 #[test]
