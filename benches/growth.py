@@ -58,6 +58,7 @@ def main():
     finally:
         bench.hub.stop()
         shutil.rmtree(bench.work, ignore_errors=True)
+        shutil.rmtree(bench.aside, ignore_errors=True)
     print("\n".join(lines))
     if arguments.write:
         page = peers.ROOT / "docs/PERFORMANCE.md"
