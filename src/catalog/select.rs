@@ -64,6 +64,26 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// How many of these names [`Self::plan`] would choose; 0 when it would choose none.
+    pub(crate) fn count(
+        &self,
+        selection: &Selection,
+        kind: Kind,
+        repo: &RepoId,
+        names: &[&str],
+    ) -> usize {
+        let count = || {
+            let template = self.template_for(selection, kind, repo).ok()?;
+            let rules = Rules::of(template, selection.variant.as_deref()).ok()?;
+            let filter = Filter::new(&selection.allow_patterns, &selection.ignore_patterns);
+            let reasons = choose_names(&rules, &filter, names).ok()?;
+            Some(reasons.iter().filter(|reason| reason.is_chosen()).count())
+        };
+        count().unwrap_or(0)
+    }
+}
+
 /// Why there is no plan.
 #[derive(Debug)]
 pub(super) enum NoPlan {
@@ -80,34 +100,7 @@ pub(super) fn choose(
     files: &[RemoteFile],
 ) -> Result<Selected, NoPlan> {
     let names: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    let lacks_parts = |wanted: &mut dyn Iterator<Item = &str>| {
-        let wanted: Vec<&str> = wanted.collect();
-        missing_parts(wanted.into_iter(), names.iter().copied())
-    };
-    let pick = |candidates: &Candidates<'_, '_>| {
-        let choices = &candidates.group.choices;
-        let satisfied = |choice: &Vec<_>| candidates.satisfy(choice);
-        let whole = |choice: &Vec<_>| lacks_parts(&mut candidates.of_choice(choice)).is_empty();
-        choices
-            .iter()
-            .position(|choice| satisfied(choice) && whole(choice))
-            // Not whole, but it says best what is missing.
-            .or_else(|| choices.iter().position(satisfied))
-    };
-    let sorted = sort(rules, filter, &names, pick);
-    let mut missing = sorted.missing;
-    let mut needed = names
-        .iter()
-        .zip(&sorted.reasons)
-        .filter(|(_, reason)| reason.is_needed())
-        .map(|(name, _)| *name);
-    let parts = lacks_parts(&mut needed);
-    missing.extend(parts.iter().map(|part| format!("`{part}`")));
-    if !missing.is_empty() {
-        return Err(NoPlan::Missing(missing));
-    }
-    let (chosen, skipped): (Vec<Choice>, Vec<Choice>) = sorted
-        .reasons
+    let (chosen, skipped): (Vec<Choice>, Vec<Choice>) = choose_names(rules, filter, &names)?
         .into_iter()
         .enumerate()
         .map(|(index, reason)| Choice { index, reason })
@@ -140,6 +133,37 @@ pub(super) fn choose(
         skipped,
         bytes,
     })
+}
+
+/// Why each name is taken or left; an error when one that is required is missing.
+fn choose_names(rules: &Rules<'_>, filter: &Filter, names: &[&str]) -> Result<Vec<Reason>, NoPlan> {
+    let lacks_parts = |wanted: &mut dyn Iterator<Item = &str>| {
+        let wanted: Vec<&str> = wanted.collect();
+        missing_parts(wanted.into_iter(), names.iter().copied())
+    };
+    let pick = |candidates: &Candidates<'_, '_>| {
+        let choices = &candidates.group.choices;
+        let satisfied = |choice: &Vec<_>| candidates.satisfy(choice);
+        let whole = |choice: &Vec<_>| lacks_parts(&mut candidates.of_choice(choice)).is_empty();
+        choices
+            .iter()
+            .position(|choice| satisfied(choice) && whole(choice))
+            // Not whole, but it says best what is missing.
+            .or_else(|| choices.iter().position(satisfied))
+    };
+    let sorted = sort(rules, filter, names, pick);
+    let mut missing = sorted.missing;
+    let mut needed = names
+        .iter()
+        .zip(&sorted.reasons)
+        .filter(|(_, reason)| reason.is_needed())
+        .map(|(name, _)| *name);
+    let parts = lacks_parts(&mut needed);
+    missing.extend(parts.iter().map(|part| format!("`{part}`")));
+    if !missing.is_empty() {
+        return Err(NoPlan::Missing(missing));
+    }
+    Ok(sorted.reasons)
 }
 
 fn unsatisfied(template: &Template, repo: &RepoId, missing: &[String]) -> Failure {

@@ -46,6 +46,11 @@ impl Endpoint {
         })
     }
 
+    /// The address itself; it holds no secret.
+    pub(crate) fn base(&self) -> &Url {
+        self.base.expose()
+    }
+
     /// The host and, when it is not the usual one, the port: for messages.
     pub(crate) fn host(&self) -> String {
         host_of(self.base.expose())

@@ -26,6 +26,8 @@ pub(crate) struct RepoInfo {
     pub(crate) gated: bool,
     /// Whether it is private; false when the hub was not asked.
     pub(crate) private: bool,
+    /// The names of its files as the hub says them, unchecked; empty when the hub was not asked or says none.
+    pub(crate) names: Vec<String>,
 }
 
 /// The few fields that matter; everything else may change its shape.
@@ -38,6 +40,8 @@ struct Info {
     private: Value,
     #[serde(default)]
     disabled: Value,
+    #[serde(default)]
+    siblings: Value,
 }
 
 /// Asks what a revision is; a full commit needs no request.
@@ -54,6 +58,7 @@ pub(crate) async fn resolve_revision(
             commit,
             gated: false,
             private: false,
+            names: Vec::new(),
         });
     }
     ask(wire, repo, revision).await
@@ -92,5 +97,15 @@ pub(crate) async fn ask(
         commit,
         gated: !matches!(info.gated, Value::Null | Value::Bool(false)),
         private: info.private == Value::Bool(true),
+        names: names(info.siblings),
     })
+}
+
+/// The names in a list of siblings; a list that looks otherwise has none.
+fn names(siblings: Value) -> Vec<String> {
+    let Value::Array(siblings) = siblings else {
+        return Vec::new();
+    };
+    let name = |sibling: &Value| Some(sibling.get("rfilename")?.as_str()?.to_owned());
+    siblings.iter().filter_map(name).collect()
 }

@@ -145,6 +145,15 @@ impl Hub {
         info::ask(&self.wire, repo, revision).await
     }
 
+    /// Makes connections for so many files that are about to be asked for, in the background. Behind a proxy it does
+    /// nothing.
+    pub(crate) fn connect_ahead(&self, files: usize) {
+        let wire = &self.wire;
+        if let Some(direct) = wire.direct.as_ref().filter(|_| !wire.offline) {
+            direct.connect_ahead(wire.endpoint.base(), files);
+        }
+    }
+
     /// Whether a token would be sent now.
     pub(crate) async fn has_token(&self) -> bool {
         self.wire.tokens.current().await.is_some()

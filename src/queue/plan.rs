@@ -92,6 +92,18 @@ impl Context {
         .await?
     }
 
+    /// Makes the connections for the files that a listing will bring, while it is on its way.
+    fn expect_files(&self, wanted: &Wanted, names: &[String]) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let files = self
+            .catalog
+            .count(&wanted.selection, wanted.kind, &wanted.repo_id, &names);
+        // One file alone finds the time for its connection later.
+        if files > 1 {
+            self.hub.connect_ahead(files.min(self.engine.connections()));
+        }
+    }
+
     /// The fingerprint under which a plan of this selection is stored.
     pub(crate) fn plan_key(&self, wanted: &Wanted) -> Result<String, Failure> {
         self.catalog.fingerprint(
@@ -140,10 +152,11 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
     if context.options.offline {
         return Err(offline(&run.model).into());
     }
-    let commit = resolve(run, wanted).await?;
+    let (commit, names) = resolve(run, wanted).await?;
     let (files, whole_tree) = if let Some(files) = known_files(run, &commit, &key).await? {
         (files, None)
     } else {
+        context.expect_files(wanted, &names);
         let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
         if context.hub.has_token().await {
             context.past.token_worked(run.job.id);
@@ -170,15 +183,16 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
     Ok(plan)
 }
 
-/// The commit that the revision means now.
-pub(super) async fn resolve(run: &Run, wanted: &Wanted) -> Result<CommitHash, Stop> {
+/// The commit that the revision means now, and the names of its files where the hub was asked.
+pub(super) async fn resolve(run: &Run, wanted: &Wanted) -> Result<(CommitHash, Vec<String>), Stop> {
     if let Some(commit) = wanted.revision.as_commit() {
-        return Ok(commit);
+        return Ok((commit, Vec::new()));
     }
     let hub = &run.context.hub;
     let asked = hub.resolve_revision(&wanted.repo_id, &wanted.revision);
     let answer = run.unless_halted(async { asked.await.map_err(|error| error.failure()) });
-    Ok(answer.await?.commit)
+    let info = answer.await?;
+    Ok((info.commit, info.names))
 }
 
 /// The plan of an earlier attempt, or the one that came with the job, unless other files are wanted since.

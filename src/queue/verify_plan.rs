@@ -91,7 +91,7 @@ async fn find_files(run: &Arc<Run>, wanted: &Wanted) -> Result<Found, Stop> {
     if context.options.offline {
         return Err(plan::offline(&run.model).into());
     }
-    let commit = plan::resolve(run, wanted).await?;
+    let (commit, _) = plan::resolve(run, wanted).await?;
     listed(run, wanted, commit).await
 }
 

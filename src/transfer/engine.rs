@@ -27,6 +27,11 @@ impl Engine {
         }
     }
 
+    /// The most connections that it uses at once now.
+    pub(crate) fn connections(&self) -> usize {
+        self.options.max_connections.min(self.limiter.connections())
+    }
+
     /// Brings all `files` in, or says why not. When it returns, no byte is written any more.
     ///
     /// On `cancel` the streams stop within 300 ms and what was received is synced and recorded, for at most

@@ -1,4 +1,4 @@
-//! Connections that wait for their next request.
+//! Connections that wait for their next request, or for their first.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Read as _, ReadBuf};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Stream;
 
@@ -17,24 +18,59 @@ const MOST: usize = 64;
 
 /// What is kept, by scheme, host and port; the one that was used last is used first.
 #[derive(Debug, Default)]
-pub(super) struct Idle(Mutex<HashMap<String, Vec<(Instant, Stream)>>>);
+pub(super) struct Idle(Mutex<HashMap<String, Vec<(Instant, Kept)>>>);
+
+#[derive(Debug)]
+enum Kept {
+    Ready(Stream),
+    /// Being made; none when that failed, which whoever needs one finds out again.
+    Coming(AbortOnDropHandle<Option<Stream>>),
+}
 
 impl Idle {
-    /// A connection on which nothing has come since its last answer.
-    pub(super) fn take(&self, place: &str) -> Option<Stream> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.get_mut(place)?;
-        while let Some((since, mut stream)) = kept.pop() {
-            if since.elapsed() < LONGEST && is_quiet(&mut stream) {
+    /// A connection on which nothing has come since its last answer; waits for one that is being made.
+    pub(super) async fn take(&self, place: &str) -> Option<Stream> {
+        while let Some((since, kept)) = self.pop(place) {
+            let stream = match kept {
+                Kept::Ready(stream) => Some(stream),
+                Kept::Coming(making) => making.await.ok().flatten(),
+            };
+            if since.elapsed() < LONGEST
+                && let Some(mut stream) = stream
+                && is_quiet(&mut stream)
+            {
                 return Some(stream);
             }
         }
-        all.remove(place);
         None
+    }
+
+    fn pop(&self, place: &str) -> Option<(Instant, Kept)> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all.get_mut(place)?.pop();
+        if kept.is_none() {
+            all.remove(place);
+        }
+        kept
+    }
+
+    /// How many are kept for a place, those that are being made included.
+    pub(super) fn count(&self, place: &str) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(place).map_or(0, Vec::len)
     }
 
     /// Keeps a connection.
     pub(super) fn keep(&self, place: String, stream: Stream) {
+        self.push(place, Kept::Ready(stream));
+    }
+
+    /// Keeps a connection that is being made.
+    pub(super) fn keep_coming(&self, place: String, making: AbortOnDropHandle<Option<Stream>>) {
+        self.push(place, Kept::Coming(making));
+    }
+
+    fn push(&self, place: String, new: Kept) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Places that are not asked any more must not keep their connections for ever.
         all.retain(|_, kept| {
@@ -43,7 +79,7 @@ impl Idle {
         });
         let kept = all.entry(place).or_default();
         if kept.len() < MOST {
-            kept.push((Instant::now(), stream));
+            kept.push((Instant::now(), new));
         }
     }
 }

@@ -19,13 +19,15 @@ use http_body_util::Empty;
 use hyper::header::{ACCEPT, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 use rustls::ClientConfig;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt as _;
 use url::{Position, Url};
 
 pub(super) use body::DirectBody;
 pub(super) use connect::tls;
 
-use super::http::AGENT;
+use super::http::{AGENT, CONNECT_TIMEOUT_MAX};
 use super::reply::{Content, Reply};
 use super::text::root_cause;
 use connect::{Connector, connector};
@@ -65,7 +67,7 @@ impl Direct {
     /// Asks for `url`, without following anything; dropping the future closes the connection.
     pub(super) async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Reply, Unanswered> {
         let place = &url[Position::BeforeScheme..Position::AfterPort];
-        if let Some(stream) = self.idle.take(place) {
+        if let Some(stream) = self.idle.take(place).await {
             let request = request(url, &headers)?;
             match exchange::exchange(stream, request).await {
                 Ok(answered) => return Ok(self.reply(place, answered)),
@@ -83,6 +85,21 @@ impl Direct {
             .await
             .map_err(|error| unanswered(false, &error))?;
         Ok(self.reply(place, answered))
+    }
+
+    /// Makes connections in the background until `count` are kept for the place of `url`, so that the requests that
+    /// are about to come need not wait for them. What fails is left to those requests.
+    pub(super) fn connect_ahead(&self, url: &Url, count: usize) {
+        let place = &url[Position::BeforeScheme..Position::AfterPort];
+        let Ok(address) = place.parse::<Uri>() else {
+            return;
+        };
+        for _ in self.idle.count(place)..count {
+            let making = self.connector.clone().oneshot(address.clone());
+            let making = async { timeout(CONNECT_TIMEOUT_MAX, making).await.ok()?.ok() };
+            let making = AbortOnDropHandle::new(tokio::spawn(making));
+            self.idle.keep_coming(place.to_owned(), making);
+        }
     }
 
     fn reply(&self, place: &str, answered: exchange::Answered) -> Reply {

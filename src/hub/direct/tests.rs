@@ -86,6 +86,32 @@ async fn a_body_that_was_not_read_to_its_end_costs_its_connection() {
 }
 
 #[tokio::test]
+async fn connections_that_are_made_ahead_are_taken_by_the_requests_that_come() {
+    let server = Server::start(|_, _| Said::status(200).keep().body("abc")).await;
+    let direct = direct();
+    let url: Url = server.at("/").parse().unwrap();
+    direct.connect_ahead(&url, 5);
+    direct.connect_ahead(&url, 6);
+    // They may still be on their way: whoever comes waits for one instead of making another.
+    let asked = (0..6).map(|_| get(&direct, url.as_str()));
+    let replies = futures_util::future::join_all(asked).await;
+    assert!(replies.iter().all(Result::is_ok));
+    assert_eq!(server.connections(), 6);
+    // None of them is free now.
+    get(&direct, url.as_str()).await.unwrap();
+    assert_eq!(server.connections(), 7);
+}
+
+#[tokio::test]
+async fn connections_ahead_that_cannot_be_made_change_nothing() {
+    let direct = direct();
+    let url: Url = "http://127.0.0.1:1/".parse().unwrap();
+    direct.connect_ahead(&url, 3);
+    let error = get(&direct, url.as_str()).await.unwrap_err();
+    assert!(error.at_connect, "{error:?}");
+}
+
+#[tokio::test]
 async fn what_a_server_closes_is_not_used_again() {
     // `connection: close`, an older version, and a close without a word after the answer.
     let server = Server::start(|_, _| Said::status(200).body("abc")).await;
