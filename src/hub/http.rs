@@ -24,8 +24,8 @@ const IDLE_CONNECTION: Duration = Duration::from_mins(1);
 
 /// Makes a client; `proxy` is the only proxy that it uses, and hosts of `no_proxy` go around it.
 ///
-/// It speaks HTTP/1.1 only, so that each range has a connection of its own. Metadata goes over the same client: then
-/// the first file finds a warm connection.
+/// It speaks HTTP/1.1 only, so that each range has a connection of its own. Used where a proxy is to be asked; without
+/// one, connections are made by [`super::direct`].
 ///
 /// Fails when the proxy's address is no URL that a proxy can have.
 pub(crate) fn client(

@@ -7,8 +7,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, ETAG};
-use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
@@ -23,7 +23,7 @@ use super::range_body::RangeBody;
 use super::redirect::{self, MAX_HOPS};
 use super::refusal::{Asked, Subject, text};
 use super::reply::Reply;
-use super::request::{Wire, drain, foreign_encoding, is_header, redirect_error};
+use super::request::{Wire, foreign_encoding, is_header, redirect_error};
 use super::text::printable;
 use crate::domain::{CommitHash, PlannedFile, RepoId, RepoPath};
 use crate::redact::{SafeUrl, Token};
@@ -95,7 +95,7 @@ impl RangeReader {
             let (location, first) = self.cell.locate(ask).await?;
             let fresh = first.is_some();
             let (url, reply) = match first.flatten() {
-                Some(response) => (location.url.expose().clone(), Reply::from(response)),
+                Some(reply) => (location.url.expose().clone(), reply),
                 None => self.fetch(&location, &range, token.as_ref()).await?,
             };
             let status = reply.status;
@@ -129,23 +129,23 @@ impl RangeReader {
         start: Url,
         range: &Range<u64>,
         token: Option<&Token>,
-    ) -> Result<(Url, Option<Response>), FetchError> {
+    ) -> Result<(Url, Option<Reply>), FetchError> {
         let wire = &self.wire;
         let mut url = start;
         for _hop in 0..=MAX_HOPS {
             let header = request_header(range);
             let sent = wire.send(&url, token, Some(&header));
-            let response = match timeout(wire.metadata_timeout, sent).await {
+            let reply = match timeout(wire.metadata_timeout, sent).await {
                 Err(_elapsed) => return Err(wire.no_answer(&url).into()),
                 Ok(Err(error)) => return Err(wire.broken(&url, error).into()),
-                Ok(Ok(response)) => response,
+                Ok(Ok(reply)) => reply,
             };
-            let status = response.status();
+            let status = reply.status;
             if redirect::is_redirect(status) {
-                self.file.check_hub(&url, response.headers(), false)?;
-                let next = redirect::target(&url, response.headers())
+                self.file.check_hub(&url, &reply.headers, false)?;
+                let next = redirect::target(&url, &reply.headers)
                     .map_err(|rule| redirect_error(&url, rule))?;
-                drain(response).await;
+                reply.content.drain().await;
                 if !wire.endpoint.is_hub(&next) {
                     return Ok((next, None));
                 }
@@ -153,12 +153,12 @@ impl RangeReader {
                 continue;
             }
             if status.is_success() {
-                self.file.check_page(&url, status, response.headers())?;
-                self.file.check_hub(&url, response.headers(), true)?;
-                return Ok((url, Some(response)));
+                self.file.check_page(&url, status, &reply.headers)?;
+                self.file.check_hub(&url, &reply.headers, true)?;
+                return Ok((url, Some(reply)));
             }
             if status == StatusCode::RANGE_NOT_SATISFIABLE {
-                return Ok((url, Some(response)));
+                return Ok((url, Some(reply)));
             }
             let subject = Subject {
                 endpoint: &wire.endpoint,
@@ -166,7 +166,7 @@ impl RangeReader {
                 asked: Asked::File(&self.file.commit, &self.file.planned.path),
                 token,
             };
-            return Err(wire.refused(&subject, &url, response).await.into());
+            return Err(wire.refused(&subject, &url, reply).await.into());
         }
         Err(redirect_error(&url, "there are too many in a row").into())
     }
@@ -183,7 +183,7 @@ impl RangeReader {
         let header = request_header(range);
         for _hop in 0..=MAX_HOPS {
             let masked = SafeUrl::new(url.clone()).to_string();
-            let sent = wire.send_for_bytes(&url, token, &header);
+            let sent = wire.send(&url, token, Some(&header));
             let reply = match timeout(wire.read_timeout, sent).await {
                 Err(_elapsed) => {
                     return Err(FetchError::Stall {

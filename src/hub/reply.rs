@@ -12,11 +12,14 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::direct::DirectBody;
+use super::direct::{DirectBody, Unanswered};
+use super::text::root_cause;
 
 /// A body up to this length is read, so that its connection can be used again.
 const DRAIN_LIMIT: u64 = 64 << 10;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of a text that are read at once.
+const STEP: usize = 16 << 10;
 
 /// An answer whose body was not read yet.
 #[derive(Debug)]
@@ -81,7 +84,24 @@ impl Content {
         }
     }
 
-    fn left(&self) -> Option<u64> {
+    /// Appends what comes next to `body`, up to `most` bytes in all; 0 is the end.
+    pub(super) async fn read_more(
+        &mut self,
+        body: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<usize, Unanswered> {
+        let begin = body.len();
+        body.resize(begin.saturating_add(STEP).min(most), 0);
+        let read = poll_fn(|context| self.poll_read(context, &mut body[begin..])).await;
+        body.truncate(begin + read.as_ref().map_or(0, |count| *count));
+        read.map_err(|error| Unanswered {
+            at_connect: false,
+            cause: root_cause(&*error),
+        })
+    }
+
+    /// How many bytes are still to come, when that is known.
+    pub(super) fn left(&self) -> Option<u64> {
         match self {
             Self::Client { body, .. } => body.size_hint().exact(),
             Self::Direct(body) => body.left(),

@@ -12,10 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Client;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, RANGE,
 };
-use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -25,7 +25,7 @@ use super::direct::{Direct, Unanswered};
 use super::redirect::{self, MAX_HOPS};
 use super::refusal::{Asked, Refusal, Subject, cause, text};
 use super::reply::Reply;
-use super::text::{printable, root_cause};
+use super::text::printable;
 use super::token::TokenSource;
 use crate::clock::Clock;
 use crate::domain::RepoId;
@@ -41,7 +41,7 @@ const BODY_PATIENCE: u32 = 30;
 pub(crate) struct Wire {
     pub(crate) endpoint: Endpoint,
     pub(crate) client: Client,
-    /// For the bytes of files; none behind a proxy.
+    /// Takes the place of the client; none behind a proxy.
     pub(super) direct: Option<Direct>,
     pub(crate) tokens: TokenSource,
     pub(crate) metadata_timeout: Duration,
@@ -86,17 +86,17 @@ impl Wire {
         let token = self.tokens.current().await;
         let mut url = url;
         for _hop in 0..=MAX_HOPS {
-            let response = self.send_patiently(&url, token.as_ref()).await?;
-            if !redirect::is_redirect(response.status()) {
+            let reply = self.send_patiently(&url, token.as_ref()).await?;
+            if !redirect::is_redirect(reply.status) {
                 let subject = Subject {
                     endpoint: &self.endpoint,
                     repo,
                     asked,
                     token: token.as_ref(),
                 };
-                return self.read(&subject, url, response, limit).await;
+                return self.read(&subject, url, reply, limit).await;
             }
-            let next = redirect::target(&url, response.headers())
+            let next = redirect::target(&url, &reply.headers)
                 .map_err(|rule| redirect_error(&url, rule))?;
             if !self.endpoint.is_hub(&next) {
                 return Err(HubError::NotAHub {
@@ -104,44 +104,28 @@ impl Wire {
                     got: format!("it sends metadata requests to {}", host_of(&next)),
                 });
             }
-            drain(response).await;
+            reply.content.drain().await;
             url = next;
         }
         Err(redirect_error(&url, "there are too many in a row"))
     }
 
     /// One request without following anything; the token is added at the hub's origin only.
-    pub(crate) async fn send(
+    pub(super) async fn send(
         &self,
         url: &Url,
         token: Option<&Token>,
         range: Option<&str>,
-    ) -> reqwest::Result<Response> {
+    ) -> Result<Reply, Unanswered> {
         let headers = self.headers(url, token, range);
         let asked = Instant::now();
-        let answer = self.client.get(url.clone()).headers(headers).send().await;
-        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
-        self.metrics
-            .asked_upstream(self.endpoint.is_hub(url), status, asked.elapsed());
-        answer
-    }
-
-    /// The same for the bytes of a file, over a connection whose body the caller reads.
-    pub(super) async fn send_for_bytes(
-        &self,
-        url: &Url,
-        token: Option<&Token>,
-        range: &str,
-    ) -> Result<Reply, Unanswered> {
-        let Some(direct) = self.direct.as_ref().filter(|_| Direct::speaks(url)) else {
-            let answer = self.send(url, token, Some(range)).await;
-            return answer.map(Reply::from).map_err(|error| Unanswered {
-                at_connect: error.is_connect(),
-                cause: root_cause(&error.without_url()),
-            });
+        let answer = match self.direct.as_ref().filter(|_| Direct::speaks(url)) {
+            Some(direct) => direct.get(url, headers).await,
+            None => {
+                let answer = self.client.get(url.clone()).headers(headers).send().await;
+                answer.map(Reply::from).map_err(Unanswered::from)
+            }
         };
-        let asked = Instant::now();
-        let answer = direct.get(url, self.headers(url, token, Some(range))).await;
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
         self.metrics
             .asked_upstream(self.endpoint.is_hub(url), status, asked.elapsed());
@@ -169,10 +153,9 @@ impl Wire {
     }
 
     /// What a broken request to the hub means.
-    pub(crate) fn broken(&self, url: &Url, error: reqwest::Error) -> HubError {
-        let error = error.without_url();
-        let cause = root_cause(&error);
-        if error.is_connect() || error.is_timeout() || error.is_builder() {
+    pub(super) fn broken(&self, url: &Url, error: Unanswered) -> HubError {
+        let Unanswered { at_connect, cause } = error;
+        if at_connect {
             return self.unreachable(url, cause);
         }
         HubError::Broken {
@@ -182,22 +165,17 @@ impl Wire {
     }
 
     /// What a refusal means; reads the beginning of its body for the hub's words.
-    pub(crate) async fn refused(
-        &self,
-        subject: &Subject<'_>,
-        url: &Url,
-        mut response: Response,
-    ) -> HubError {
-        let (status, headers) = (response.status(), response.headers().clone());
+    pub(super) async fn refused(&self, subject: &Subject<'_>, url: &Url, reply: Reply) -> HubError {
+        let Reply {
+            status,
+            headers,
+            mut content,
+        } = reply;
         let mut body = Vec::new();
         let words = async {
-            while let Ok(Some(chunk)) = response.chunk().await {
-                let room = REFUSAL_LIMIT - body.len();
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if body.len() >= REFUSAL_LIMIT {
-                    break;
-                }
-            }
+            while body.len() < REFUSAL_LIMIT
+                && let Ok(1..) = content.read_more(&mut body, REFUSAL_LIMIT).await
+            {}
         };
         // The words are a courtesy: without them the status still says enough.
         if timeout(self.metadata_timeout, words).await.is_err() {
@@ -224,7 +202,7 @@ impl Wire {
     }
 
     /// A connection from the pool may be dead without our knowing, so a reset gets a second try at once.
-    async fn send_patiently(&self, url: &Url, token: Option<&Token>) -> Result<Response, HubError> {
+    async fn send_patiently(&self, url: &Url, token: Option<&Token>) -> Result<Reply, HubError> {
         if token.is_some_and(|token| !is_header(token)) {
             return Err(HubError::TokenInvalid {
                 host: self.endpoint.host(),
@@ -236,7 +214,7 @@ impl Wire {
             let sent = self.send(url, token, None);
             match timeout(self.metadata_timeout, sent).await {
                 Err(_elapsed) => return Err(self.no_answer(url)),
-                Ok(Ok(response)) => return Ok(response),
+                Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => match self.broken(url, error) {
                     HubError::Broken { .. } if !second => second = true,
                     error => return Err(error),
@@ -249,13 +227,17 @@ impl Wire {
         &self,
         subject: &Subject<'_>,
         url: Url,
-        mut response: Response,
+        reply: Reply,
         limit: usize,
     ) -> Result<Answer, HubError> {
-        if !response.status().is_success() {
-            return Err(self.refused(subject, &url, response).await);
+        if !reply.status.is_success() {
+            return Err(self.refused(subject, &url, reply).await);
         }
-        let headers = response.headers().clone();
+        let Reply {
+            headers,
+            mut content,
+            ..
+        } = reply;
         if let Some(encoding) = foreign_encoding(&headers) {
             return Err(HubError::Encoded {
                 url: SafeUrl::new(url).to_string(),
@@ -266,23 +248,20 @@ impl Wire {
             url: SafeUrl::new(url.clone()).to_string(),
             detail: format!("it is longer than {limit} bytes"),
         };
-        if response
-            .content_length()
-            .is_some_and(|length| length > limit as u64)
-        {
+        if content.left().is_some_and(|length| length > limit as u64) {
             return Err(too_long());
         }
         let mut body = Vec::new();
         let whole = async {
             loop {
-                match timeout(self.metadata_timeout, response.chunk()).await {
+                // One byte more than allowed shows that it is too long.
+                let more = content.read_more(&mut body, limit + 1);
+                match timeout(self.metadata_timeout, more).await {
                     Err(_elapsed) => return Err(self.no_answer(&url)),
                     Ok(Err(error)) => return Err(self.broken(&url, error)),
-                    Ok(Ok(None)) => return Ok(()),
-                    Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limit => {
-                        return Err(too_long());
-                    }
-                    Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                    Ok(Ok(0)) => return Ok(()),
+                    Ok(Ok(_)) if body.len() > limit => return Err(too_long()),
+                    Ok(Ok(_)) => {}
                 }
             }
         };
@@ -300,11 +279,6 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = text(headers, CONTENT_ENCODING.as_str()).unwrap_or("unreadable");
     (!encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity"))
         .then(|| printable(encoding))
-}
-
-/// Reads what is left of a short answer.
-pub(crate) async fn drain(response: Response) {
-    Reply::from(response).content.drain().await;
 }
 
 /// The error for a redirect that is not followed.

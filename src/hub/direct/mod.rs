@@ -42,6 +42,16 @@ pub(super) struct Unanswered {
     pub(super) cause: String,
 }
 
+impl From<reqwest::Error> for Unanswered {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        Self {
+            at_connect: error.is_connect() || error.is_timeout() || error.is_builder(),
+            cause: root_cause(&error),
+        }
+    }
+}
+
 /// Makes and keeps connections; clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Direct {
