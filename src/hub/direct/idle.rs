@@ -65,7 +65,7 @@ impl Idle {
         self.push(place, Kept::Ready(stream));
     }
 
-    /// Keeps a connection that is being made.
+    /// Keeps a connection that is being made; those that are ready are used before it.
     pub(super) fn keep_coming(&self, place: String, making: AbortOnDropHandle<Option<Stream>>) {
         self.push(place, Kept::Coming(making));
     }
@@ -79,7 +79,11 @@ impl Idle {
         });
         let kept = all.entry(place).or_default();
         if kept.len() < MOST {
-            kept.push((Instant::now(), new));
+            let at = match new {
+                Kept::Ready(_) => kept.len(),
+                Kept::Coming(_) => 0,
+            };
+            kept.insert(at, (Instant::now(), new));
         }
     }
 }

@@ -98,8 +98,12 @@ async fn connections_that_are_made_ahead_are_taken_by_the_requests_that_come() {
     assert!(replies.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 6);
     // None of them is free now.
-    get(&direct, url.as_str()).await.unwrap();
+    assert_eq!(whole(&direct, url.as_str(), 10).await.unwrap(), b"abc");
     assert_eq!(server.connections(), 7);
+    // The one that is ready is not kept waiting by one that is still being made.
+    direct.connect_ahead(&url, 2);
+    get(&direct, url.as_str()).await.unwrap();
+    assert_eq!(direct.idle.count(&server.at("")), 1);
 }
 
 #[tokio::test]
