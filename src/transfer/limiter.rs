@@ -23,6 +23,8 @@ const LEAST_AT_ONCE: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limit: AtomicU64,
+    /// How often the limit was changed.
+    changes: AtomicU64,
     changed: Notify,
     /// The bucket; held by the stream that waits, the others queue for it in order.
     bucket: Mutex<Bucket>,
@@ -40,6 +42,7 @@ impl RateLimiter {
     pub(crate) fn new(limit: Option<u64>) -> Self {
         Self {
             limit: AtomicU64::new(Self::encode(limit)),
+            changes: AtomicU64::new(0),
             changed: Notify::new(),
             bucket: Mutex::new(Bucket {
                 tokens: 0.0,
@@ -50,7 +53,10 @@ impl RateLimiter {
 
     /// Changes the limit for all streams from now on.
     pub(crate) fn set_limit(&self, limit: Option<u64>) {
-        self.limit.store(Self::encode(limit), Ordering::Release);
+        let limit = Self::encode(limit);
+        if self.limit.swap(limit, Ordering::AcqRel) != limit {
+            self.changes.fetch_add(1, Ordering::AcqRel);
+        }
         self.changed.notify_one();
     }
 
@@ -75,12 +81,20 @@ impl RateLimiter {
     }
 
     /// Waits until `bytes` may pass. Dropping the future gives the place in the queue up.
+    ///
+    /// What was received under another limit has passed: under a low one it would hold everybody up for seconds.
     pub(crate) async fn acquire(&self, bytes: usize) {
         if self.limit.load(Ordering::Acquire) == UNLIMITED {
             return;
         }
+        let changes = self.changes.load(Ordering::Acquire);
         let mut bucket = self.bucket.lock().await;
         loop {
+            if self.changes.load(Ordering::Acquire) != changes {
+                bucket.tokens = bucket.tokens.max(0.0);
+                bucket.filled_at = Instant::now();
+                return;
+            }
             let limit = self.limit.load(Ordering::Acquire);
             if limit == UNLIMITED {
                 bucket.tokens = 0.0;
@@ -210,6 +224,24 @@ mod tests {
             // A tenth of a second of the new limit may be saved up or still owed.
             assert!((seconds - 1.0).abs() < 0.15, "{seconds} at {limit}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_under_another_limit_is_not_charged_to_the_new_one() {
+        let limiter = Arc::new(RateLimiter::new(Some(500_000_000)));
+        limiter.acquire(400_000_000).await;
+        let mut waiting = JoinSet::new();
+        for _ in 0..18 {
+            let limiter = Arc::clone(&limiter);
+            waiting.spawn(async move { limiter.acquire(450_000).await });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let start = Instant::now();
+        limiter.set_limit(Some(1_000_000));
+        waiting.join_all().await;
+        assert!(start.elapsed() < Duration::from_millis(50));
+        let seconds = seconds_for(&limiter, 2, 50, 10_000).await;
+        assert!((0.9..1.1).contains(&seconds), "{seconds} for 1 MB");
     }
 
     #[tokio::test(start_paused = true)]
