@@ -86,8 +86,11 @@ fn b25_parallel_ranges_of_two_versions() {
             "B25",
             "of the ranges that are fetched at the same time, two come from another version",
         );
-    rig.cdn(|fault| fault.when(When::Nth(2)), other(5));
-    rig.cdn(|fault| fault.when(When::Nth(3)), other(5));
+    for nth in [2, 3] {
+        // Later than the right ones: whichever answers first is the version that the others are compared with.
+        rig.cdn(|fault| fault.when(When::Nth(nth)), Misdeed::Latency(300));
+        rig.cdn(|fault| fault.when(When::Nth(nth)), other(5));
+    }
     rig.heals();
     let whole: u64 = rig
         .fetches(FILE)
