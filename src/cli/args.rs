@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    cache, clear, completions, doctor, events, limit, lock, models, outdated, pause, priority,
-    pull, status, templates, token, wait,
+    cache, clear, completions, doctor, events, import, limit, lock, models, outdated, pause,
+    priority, pull, status, templates, token, wait,
 };
 use crate::config::Flags;
 
@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Download a model and print the path of its snapshot.
     Pull(pull::PullArgs),
+    /// Take files that are on this machine already into the cache, compared with their digests, and download the rest.
+    Import(import::ImportArgs),
     /// Show what a download would do: commit, files and why, room, warnings. Writes nothing.
     Plan(RefArgs),
     /// Write down the commits and contents of models, for `pull --locked`.

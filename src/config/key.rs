@@ -60,6 +60,8 @@ keys! {
     TEMPLATE_DIR = "template_dir", Some("template-dir"), [];
     PROXY = "proxy", None, [];
     NO_PROXY = "no_proxy", None, ["no_proxy", "NO_PROXY"];
+    ARTIFACT_DIR = "artifact_dir", None, [];
+    ARTIFACT_NETWORKS = "artifact_networks", None, [];
     WEBHOOK_NETWORKS = "webhook_networks", None, [];
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;

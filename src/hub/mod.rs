@@ -27,6 +27,7 @@ mod request;
 mod text;
 mod token;
 mod tree;
+mod web;
 mod webhook;
 
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub(crate) use info::RepoInfo;
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
+pub(crate) use web::{Seen, Validator, Web, WebAnswer, WebOptions, WebReader};
 pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};

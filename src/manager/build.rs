@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, TemplateProblem};
 use crate::clock::Clock;
 use crate::domain::WaitReason;
-use crate::hub::{Hub, HubOptions, TokenSource};
+use crate::hub::{Hub, HubOptions, TokenSource, Web, WebOptions};
 use crate::metrics::Metrics;
 use crate::queue::{Engines, QueueOptions, RetryPolicy};
 use crate::store::Store;
@@ -36,6 +36,15 @@ pub(super) async fn engines(
         metrics: Arc::clone(&metrics),
     })
     .map_err(|error| error.failure())?;
+    let web = Web::new(WebOptions {
+        networks: options.artifact_networks.clone(),
+        credentials: options.credentials.clone(),
+        metadata_timeout: options.metadata_timeout,
+        read_timeout: options.download_timeout,
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(&metrics),
+    })
+    .map_err(|error| error.failure())?;
     let transfer = Options {
         max_connections: options.max_connections,
         stall_timeout: options.download_timeout,
@@ -49,7 +58,9 @@ pub(super) async fn engines(
     let engines = Engines {
         store,
         hub,
+        web,
         cache: Cache::new(options.cache_dir.clone()),
+        artifacts: Cache::new(options.artifact_dir.clone()),
         catalog,
         transfer: Engine::new(transfer, Arc::clone(&limiter)),
         limiter,

@@ -140,8 +140,8 @@ impl UnifiedModelDownloadManager {
     pub async fn verify_all(&self, repair: bool) -> Result<(Vec<Started>, Vec<ModelId>)> {
         let (mut asked, mut busy) = (Vec::new(), Vec::new());
         for model in self.all_models().await? {
-            let is_hub = matches!(model.spec.origin, Origin::Hub { .. });
-            if !is_hub || !self.context.presence(&model).await?.exists {
+            let is_app = matches!(model.spec.origin, Origin::Handler { .. });
+            if is_app || !self.context.presence(&model).await?.exists {
                 continue;
             }
             match self.verify(model.id(), repair).await {

@@ -1,4 +1,4 @@
-//! The hub's ranged reads as a source of the transfer engine.
+//! Ranged reads over HTTP, from the hub or elsewhere, as a source of the transfer engine.
 
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -7,25 +7,46 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, HubError, RangeBody, RangeReader};
+use crate::hub::{FetchError, HubError, RangeBody, RangeReader, WebReader};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
-/// One file of a hub repository.
+/// One file of a server.
 #[derive(Debug)]
-pub(crate) struct HubSource(RangeReader);
+pub(crate) struct HttpSource(Reader);
 
-impl HubSource {
-    pub(crate) fn new(reader: RangeReader) -> Self {
-        Self(reader)
+/// Who asks for its ranges.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Hub(RangeReader),
+    Web(WebReader),
+}
+
+impl From<RangeReader> for Reader {
+    fn from(reader: RangeReader) -> Self {
+        Self::Hub(reader)
     }
 }
 
-impl Source for HubSource {
+impl From<WebReader> for Reader {
+    fn from(reader: WebReader) -> Self {
+        Self::Web(reader)
+    }
+}
+
+impl HttpSource {
+    pub(crate) fn new(reader: impl Into<Reader>) -> Self {
+        Self(reader.into())
+    }
+}
+
+impl Source for HttpSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let path = self.0.path();
-            let body = self.0.open(range).await;
-            let body: Box<dyn Body> = Box::new(HubBody {
+            let (path, body) = match &self.0 {
+                Reader::Hub(reader) => (reader.path(), reader.open(range).await),
+                Reader::Web(reader) => (reader.path(), reader.open(range).await),
+            };
+            let body: Box<dyn Body> = Box::new(HttpBody {
                 body: body.map_err(|error| source_error(&error, path))?,
                 path: path.clone(),
             });
@@ -36,12 +57,12 @@ impl Source for HubSource {
 }
 
 /// The bytes of one range.
-struct HubBody {
+struct HttpBody {
     path: RepoPath,
     body: RangeBody,
 }
 
-impl Body for HubBody {
+impl Body for HttpBody {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -58,9 +79,9 @@ fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
         FetchError::RangeIgnored { .. } => SourceErrorKind::RangeIgnored,
         FetchError::Changed { .. } => SourceErrorKind::Changed,
         // The next attempt asks again; within this one the same links would be walked for each range.
-        FetchError::Redirect { .. } | FetchError::Hub(HubError::Redirect { .. }) => {
-            SourceErrorKind::Permanent
-        }
+        FetchError::Redirect { .. }
+        | FetchError::Unbound { .. }
+        | FetchError::Hub(HubError::Redirect { .. }) => SourceErrorKind::Permanent,
         _ if failure.code.is_retryable() => SourceErrorKind::Transient,
         _ => SourceErrorKind::Permanent,
     };

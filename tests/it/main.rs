@@ -9,10 +9,12 @@
 mod api;
 mod cache_cli;
 mod cli;
+mod examples;
 mod faulthub;
 mod faults;
 mod floors;
 mod hostile;
+mod import;
 mod live;
 mod lock;
 mod memory;

@@ -98,8 +98,8 @@ async fn all(
 ) -> Result<(), CliError> {
     for found in super::super::models::all(manager).await? {
         let status = manager.get_download_status(found.id()).await?;
-        let from_hub = matches!(found.spec.origin, crate::domain::Origin::Hub { .. });
-        if from_hub && status.cache.exists && !outcome.unfinished {
+        let from_app = matches!(found.spec.origin, crate::domain::Origin::Handler { .. });
+        if !from_app && status.cache.exists && !outcome.unfinished {
             model(context, manager, found.id(), repair, outcome).await?;
         }
     }

@@ -10,5 +10,6 @@ mod retry;
 mod steer;
 mod stop;
 pub(crate) mod takeover;
+pub(crate) mod urls;
 mod webhooks;
 mod windows;

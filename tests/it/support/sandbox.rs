@@ -152,7 +152,12 @@ impl Sandbox {
 
     /// The database.
     pub(crate) fn db(&self) -> Db {
-        Db::new(&self.path("modelhaul.db"))
+        self.db_at("modelhaul.db")
+    }
+
+    /// The database of an app.
+    pub(crate) fn db_at(&self, name: &str) -> Db {
+        Db::new(&self.path(name))
     }
 
     /// A command in this environment and nothing of the host's.
