@@ -42,6 +42,7 @@ keys! {
     DATABASE = "database", Some("db"), ["MODELHAUL_DB"];
     CACHE_DIR = "cache_dir", Some("cache-dir"), ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"], empty_counts;
     ENDPOINT = "endpoint", Some("endpoint"), ["HF_ENDPOINT"];
+    MIRRORS = "mirrors", None, ["MODELHAUL_MIRRORS"];
     TOKEN = "token", None, ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"], secret;
     TOKEN_PATH = "token_path", None, ["HF_TOKEN_PATH"], empty_counts;
     OFFLINE = "offline", Some("offline"), ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];

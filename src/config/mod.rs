@@ -243,6 +243,7 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
     let (token, token_path) = resolver.without_implicit_token(token, token_path)?;
     let (proxy, no_proxy) = resolver.proxy(&defaults.endpoint)?;
     Ok(ManagerOptions {
+        mirrors: resolver.mirrors()?,
         token,
         token_path,
         offline: resolver.switch(&key::OFFLINE, false)?,

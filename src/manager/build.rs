@@ -23,6 +23,7 @@ pub(super) async fn engines(
     metrics.begin(WaitReason::ALL.iter().map(|reason| reason.as_str()));
     let hub = Hub::new(HubOptions {
         endpoint: options.endpoint.clone(),
+        mirrors: options.mirrors.clone(),
         tokens: TokenSource {
             given: options.token.clone(),
             path: options.token_path.clone(),

@@ -23,6 +23,9 @@ pub struct ManagerOptions {
     pub credentials: Vec<Credential>,
     /// The hub, for example `https://huggingface.co`.
     pub endpoint: Url,
+    /// Other places that give the same bytes, in the order in which they are asked when the hub fails. They are believed
+    /// nothing: what is right is decided by the hub's digests, and the token never goes to them.
+    pub mirrors: Vec<Url>,
     /// A token given by the environment or the caller; goes before the file.
     pub token: Option<Token>,
     /// The file that `hf auth login` writes; read again for each job.
@@ -74,6 +77,7 @@ impl ManagerOptions {
             database,
             cache_dir: cache_dir.into(),
             endpoint,
+            mirrors: Vec::new(),
             token: None,
             token_path: None,
             offline: false,

@@ -48,7 +48,7 @@ impl Supply for HubSupply {
     }
 
     fn source(&self, plan: &Plan, file: &PlannedFile) -> Arc<dyn Source> {
-        let reader = self.hub.reader(&self.place.repo_id, &plan.commit, file);
+        let reader = self.hub.file(&self.place.repo_id, &plan.commit, file);
         Arc::new(HttpSource::new(reader))
     }
 }

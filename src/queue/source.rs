@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, HubError, RangeBody, RangeReader, WebReader};
+use crate::hub::{FetchError, FileBody, FileReader, HubError, RangeBody, WebReader};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
 /// One file of a server.
@@ -17,12 +17,12 @@ pub(crate) struct HttpSource(Reader);
 /// Who asks for its ranges.
 #[derive(Debug)]
 pub(crate) enum Reader {
-    Hub(RangeReader),
+    Hub(FileReader),
     Web(WebReader),
 }
 
-impl From<RangeReader> for Reader {
-    fn from(reader: RangeReader) -> Self {
+impl From<FileReader> for Reader {
+    fn from(reader: FileReader) -> Self {
         Self::Hub(reader)
     }
 }
@@ -43,8 +43,14 @@ impl Source for HttpSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
             let (path, body) = match &self.0 {
-                Reader::Hub(reader) => (reader.path(), reader.open(range).await),
-                Reader::Web(reader) => (reader.path(), reader.open(range).await),
+                Reader::Hub(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Hub))
+                }
+                Reader::Web(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Web))
+                }
             };
             let body: Box<dyn Body> = Box::new(HttpBody {
                 body: body.map_err(|error| source_error(&error, path))?,
@@ -59,7 +65,13 @@ impl Source for HttpSource {
 /// The bytes of one range.
 struct HttpBody {
     path: RepoPath,
-    body: RangeBody,
+    body: Bytes,
+}
+
+/// Who sends them.
+enum Bytes {
+    Hub(FileBody),
+    Web(RangeBody),
 }
 
 impl Body for HttpBody {
@@ -68,7 +80,10 @@ impl Body for HttpBody {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, SourceError>> {
-        let read = self.body.poll_read(context, buffer);
+        let read = match &mut self.body {
+            Bytes::Hub(body) => body.poll_read(context, buffer),
+            Bytes::Web(body) => body.poll_read(context, buffer),
+        };
         read.map_err(|error| source_error(&error, &self.path))
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use modelhaul::testing::{PracticeHub, RepoSpec};
 use serde_json::Value;
 
+use crate::queue::kit::hub;
 use crate::support::Sandbox;
 
 const ID: &str = "me/model";
@@ -42,9 +43,7 @@ fn old_folder(sandbox: &Sandbox, spec: &RepoSpec) -> std::path::PathBuf {
 }
 
 fn hub_of(spec: &RepoSpec) -> PracticeHub {
-    let hub = PracticeHub::start();
-    hub.add_repo(spec);
-    hub
+    hub(0, [spec.clone()])
 }
 
 #[test]

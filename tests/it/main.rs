@@ -18,6 +18,7 @@ mod import;
 mod live;
 mod lock;
 mod memory;
+mod mirrors;
 mod plan;
 mod practice_hub;
 mod python;
