@@ -9,7 +9,7 @@ use crate::domain::Credential;
 
 /// The name of the tables.
 pub(crate) const TABLE: &str = "credential";
-const FIELDS: &str = "name, host, header, token, token_env";
+const FIELDS: &str = "name, host, header, token, token_env, s3_key_id, s3_region";
 
 /// One table as it was written.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct CredentialTable {
     header: Option<String>,
     token: Option<String>,
     token_env: Option<String>,
+    s3_key_id: Option<String>,
+    s3_region: Option<String>,
 }
 
 /// Reads the tables; an error is the rule that was broken and the index of the byte. It quotes no value: each may be secret.
@@ -59,6 +61,8 @@ fn table(fields: &DeTable<'_>, start: usize) -> Result<CredentialTable, (usize, 
             "header" => &mut table.header,
             "token" => &mut table.token,
             "token_env" => &mut table.token_env,
+            "s3_key_id" => &mut table.s3_key_id,
+            "s3_region" => &mut table.s3_region,
             other => {
                 let rule = format!("unknown setting `{other}` of a credential; known are {FIELDS}");
                 return Err((name.span().start, rule));
@@ -73,6 +77,12 @@ fn table(fields: &DeTable<'_>, start: usize) -> Result<CredentialTable, (usize, 
     }
     if table.token.is_some() == table.token_env.is_some() {
         let rule = "a credential needs either `token` or `token_env`";
+        return Err((start, rule.to_owned()));
+    }
+    if table.s3_key_id.is_some() && table.header.is_some()
+        || table.s3_region.is_some() && table.s3_key_id.is_none()
+    {
+        let rule = "a credential has either a `header`, or `s3_key_id` and perhaps `s3_region`";
         return Err((start, rule.to_owned()));
     }
     Ok(table)
@@ -97,13 +107,13 @@ impl Resolver<'_> {
             let found = variable.and_then(|name| self.environment.lookup(name));
             let secret = table.token.as_deref().or(found);
             let (name, host) = (table.name.as_deref(), table.host.as_deref());
-            let credential = Credential::new(
-                name.unwrap_or_default(),
-                host.unwrap_or_default(),
-                table.header.as_deref(),
-                secret.filter(|secret| !secret.trim().is_empty() || variable.is_none()),
-            )
-            .map_err(refuse)?;
+            let (name, host) = (name.unwrap_or_default(), host.unwrap_or_default());
+            let secret = secret.filter(|secret| !secret.trim().is_empty() || variable.is_none());
+            let credential = match table.s3_key_id.as_deref() {
+                Some(key) => Credential::s3(name, host, key, table.s3_region.as_deref(), secret),
+                None => Credential::new(name, host, table.header.as_deref(), secret),
+            };
+            let credential = credential.map_err(refuse)?;
             if credentials.iter().any(|c| c.name() == credential.name()) {
                 let rule = "another credential has the same name".to_owned();
                 return Err(broken(&path, table.line, rule));

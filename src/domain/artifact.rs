@@ -23,7 +23,7 @@ const LONGEST_URL: usize = 8192;
 #[error("{0}")]
 pub struct InvalidUrl(&'static str);
 
-/// An `http` or `https` address without user and password. Its query may be a credential, so it is never printed.
+/// An `http`, `https` or `s3` address without user and password. Its query may be a credential, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileUrl(Url);
 
@@ -44,8 +44,14 @@ impl FromStr for FileUrl {
         let mut url = Url::parse(text.trim()).map_err(|_error| {
             InvalidUrl("it is no address; one like https://host/file is expected")
         })?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-            return Err(InvalidUrl("only http and https addresses are fetched"));
+        if !matches!(url.scheme(), "http" | "https" | "s3")
+            || url.host_str().is_none_or(str::is_empty)
+        {
+            return Err(InvalidUrl("only http, https and s3 addresses are fetched"));
+        }
+        let s3 = url.scheme() == "s3";
+        if s3 && (url.path().len() < 2 || url.port().is_some() || url.query().is_some()) {
+            return Err(InvalidUrl("an object is written s3://bucket/key"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InvalidUrl(

@@ -5,13 +5,40 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Origin, Url};
 
-/// One header for one origin. Only its name is ever stored or shown.
+/// What one origin is shown: a header, or signatures of a key. Only its name is ever stored or shown.
 #[derive(Clone)]
 pub struct Credential {
     name: String,
     origin: Url,
-    header: String,
+    shows: Shows,
     value: Option<SecretString>,
+}
+
+#[derive(Clone)]
+enum Shows {
+    /// The secret, in a header of this name.
+    Header(String),
+    /// Signatures made with the secret, for objects of a store.
+    S3 { key_id: String, region: String },
+}
+
+/// The keys of an S3 store.
+#[derive(Clone, Copy)]
+pub struct S3Keys<'a> {
+    /// The store: scheme, host and port.
+    pub endpoint: &'a Url,
+    /// Its region.
+    pub region: &'a str,
+    /// The id of the access key.
+    pub key_id: &'a str,
+    /// The secret access key.
+    pub secret: &'a str,
+}
+
+impl fmt::Debug for S3Keys<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("S3Keys").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -87,9 +114,41 @@ impl Credential {
         Ok(Self {
             name: name.to_owned(),
             origin,
-            header,
+            shows: Shows::Header(header),
             value: value.map(SecretString::from),
         })
+    }
+
+    /// The same for objects of an S3 store, `s3://bucket/key`: `host` is the store, the secret its secret access key.
+    ///
+    /// # Errors
+    /// The rule that is broken; it quotes no secret.
+    pub fn s3(
+        name: &str,
+        host: &str,
+        key_id: &str,
+        region: Option<&str>,
+        secret: Option<&str>,
+    ) -> Result<Self, String> {
+        let mut credential = Self::new(name, host, Some("authorization"), secret)?;
+        let region = region.unwrap_or("us-east-1");
+        let word = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        if !word(key_id) {
+            return Err("s3_key_id: the id of an access key is expected".to_owned());
+        }
+        if !word(region) {
+            return Err("s3_region: a region like `us-east-1` is expected".to_owned());
+        }
+        credential.shows = Shows::S3 {
+            key_id: key_id.to_owned(),
+            region: region.to_owned(),
+        };
+        Ok(credential)
     }
 
     /// The name under which registrations ask for it.
@@ -103,7 +162,12 @@ impl Credential {
     }
 
     /// Whether it may be sent to this address: the very same scheme, host and port.
+    ///
+    /// Keys of a store are for every object, since the address of an object does not name its store.
     pub fn is_for(&self, url: &Url) -> bool {
+        if matches!(self.shows, Shows::S3 { .. }) {
+            return url.scheme() == "s3";
+        }
         match url.origin() {
             Origin::Opaque(_) => false,
             origin => origin == self.origin.origin(),
@@ -113,13 +177,55 @@ impl Credential {
     /// The header's name, in lower case, and its secret value; for the request alone. None without a secret.
     pub fn expose(&self) -> Option<(&str, &str)> {
         let value = self.value.as_ref()?;
-        Some((&self.header, value.expose_secret()))
+        match &self.shows {
+            Shows::Header(header) => Some((header, value.expose_secret())),
+            Shows::S3 { .. } => None,
+        }
+    }
+
+    /// Whether there is a secret.
+    pub fn is_ready(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Where it is shown.
+    pub fn place(&self) -> &Url {
+        &self.origin
+    }
+
+    /// The keys of a store, for the signature alone. None without a secret.
+    pub fn expose_s3(&self) -> Option<S3Keys<'_>> {
+        let secret = self.value.as_ref()?.expose_secret();
+        match &self.shows {
+            Shows::Header(_) => None,
+            Shows::S3 { key_id, region } => Some(S3Keys {
+                endpoint: &self.origin,
+                region,
+                key_id,
+                secret,
+            }),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_a_store_are_for_its_objects_and_show_no_secret() {
+        let keys =
+            |region, key| Credential::s3("m", "http://127.0.0.1:9000", key, region, Some("canary"));
+        let own = keys(None, "AKID").unwrap();
+        assert!(own.is_for(&Url::parse("s3://bucket/key").unwrap()));
+        assert!(!own.is_for(&Url::parse("http://127.0.0.1:9000/bucket/key").unwrap()));
+        assert_eq!(own.expose(), None);
+        let exposed = own.expose_s3().unwrap();
+        assert_eq!((exposed.region, exposed.secret), ("us-east-1", "canary"));
+        assert!(!format!("{own:?} {exposed:?}").contains("canary"));
+        assert!(keys(Some("a b"), "AKID").is_err());
+        assert!(keys(None, "").is_err());
+    }
 
     #[test]
     fn a_credential_goes_to_its_own_origin_and_shows_no_secret() {

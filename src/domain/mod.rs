@@ -37,7 +37,7 @@ pub use cached::{
     CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
     RemovedRevision,
 };
-pub use credential::Credential;
+pub use credential::{Credential, S3Keys};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};

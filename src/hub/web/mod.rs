@@ -6,6 +6,7 @@
 
 mod plain;
 mod reader;
+mod s3;
 #[cfg(test)]
 mod tests;
 mod validator;
@@ -116,10 +117,19 @@ impl Web {
     pub(crate) fn check(&self, file: &UrlFile) -> Result<(), (&'static str, String)> {
         let url = file.url.expose();
         let wire = &self.wire;
-        wire.guard
-            .check(url)
-            .map_err(|error| ("url", format!("{error}: see `artifact_networks`")))?;
+        let check = |url: &Url| {
+            let checked = wire.guard.check(url);
+            checked.map_err(|error| ("url", format!("{error}: see `artifact_networks`")))
+        };
+        let s3 = url.scheme() == "s3";
+        if !s3 {
+            check(url)?;
+        }
         let Some(name) = &file.credential else {
+            if s3 {
+                let rule = "an object of a store needs one: it names the store and signs for it";
+                return Err(("credential", rule.to_owned()));
+            }
             return Ok(());
         };
         let Some(credential) = wire.credential(name) else {
@@ -133,7 +143,11 @@ impl Web {
             );
             return Err(("credential", rule));
         }
-        Ok(())
+        if s3 {
+            check(credential.place())
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks for the first byte of a file, and so for its length and version.
@@ -186,8 +200,7 @@ impl Wire {
     }
 
     fn ready_credential(&self, name: &str) -> Option<&Credential> {
-        self.credential(name)
-            .filter(|known| known.expose().is_some())
+        self.credential(name).filter(|known| known.is_ready())
     }
 
     /// Asks for the file, walking redirects; answers the address that answered.
@@ -212,6 +225,21 @@ impl Wire {
             }
         };
         let mut url = file.url.expose().clone();
+        if url.scheme() == "s3" {
+            let name = file.credential.clone().unwrap_or_default();
+            let keys = credential.and_then(Credential::expose_s3);
+            let keys = keys.ok_or_else(|| FetchError::NoCredential {
+                url: start.clone(),
+                name,
+            })?;
+            url = s3::signed(keys, &url)
+                .await
+                .map_err(|cause| FetchError::Transport {
+                    url: start.clone(),
+                    at: BrokenAt::Connect,
+                    cause,
+                })?;
+        }
         for _hop in 0..=MAX_HOPS {
             let masked = SafeUrl::new(url.clone()).to_string();
             // The resolver is not asked for an address that stands in the URL itself.

@@ -10,6 +10,7 @@ mod retry;
 mod steer;
 mod stop;
 pub(crate) mod takeover;
+mod s3;
 pub(crate) mod urls;
 mod webhooks;
 mod windows;
