@@ -124,6 +124,34 @@ pub(crate) struct SelectionArgs {
     /// Variant of the template.
     #[arg(long, value_name = "NAME")]
     pub(crate) variant: Option<String>,
+    /// What REF is on the hub; `datasets/org/name` and `spaces/org/name` say it too.
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t)]
+    pub(crate) repo_type: RepoType,
+}
+
+/// What a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum RepoType {
+    #[default]
+    Model,
+    Dataset,
+    Space,
+}
+
+impl RepoType {
+    /// REF as the hub's addresses have it.
+    pub(crate) fn in_front_of(self, reference: &str) -> String {
+        let kind = match self {
+            Self::Model => return reference.to_owned(),
+            Self::Dataset => "datasets/",
+            Self::Space => "spaces/",
+        };
+        if reference.starts_with(kind) {
+            reference.to_owned()
+        } else {
+            format!("{kind}{reference}")
+        }
+    }
 }
 
 impl SelectionArgs {

@@ -186,7 +186,8 @@ async fn add(
 
 fn origin(args: &AddArgs) -> Result<Origin, CliError> {
     if let Some(repo) = &args.repo {
-        let hub = HubReference::parse(repo, selection(&args.selection))?;
+        let repo = args.selection.repo_type.in_front_of(repo);
+        let hub = HubReference::parse(&repo, selection(&args.selection))?;
         return Ok(hub.as_written());
     }
     if args.sha256.is_some() && args.url.len() != 1 {

@@ -35,8 +35,13 @@ fn store(venv: &Venv, sandbox: &Sandbox) -> (Store, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     drop(listener);
-    let mut command: Command = venv.program(sandbox, "moto_server", &["-H", "127.0.0.1", "-p", &port]);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command: Command =
+        venv.program(sandbox, "moto_server", &["-H", "127.0.0.1", "-p", &port]);
+    let child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let address = format!("127.0.0.1:{port}");
     let store = Store(child);
     wait_for(LONG, "the store answers", || {
@@ -56,7 +61,8 @@ fn an_object_comes_whole_and_goes_on_after_a_kill() {
     let content = Content::generated(11, SIZE);
     let file = place.path("x.safetensors");
     std::fs::write(&file, content.read(0..SIZE).unwrap()).unwrap();
-    venv.python(&place, PUT, &[&endpoint, &file.display().to_string()]).ok();
+    venv.python(&place, PUT, &[&endpoint, &file.display().to_string()])
+        .ok();
 
     let credential = format!(
         "bandwidth_limit = '8MiB'\n[[credential]]\nname = 'store'\nhost = '{endpoint}'\ns3_key_id = 'AKID'\ntoken_env = 'STORE_KEY'\n"
@@ -75,11 +81,17 @@ fn an_object_comes_whole_and_goes_on_after_a_kill() {
     service.kill9();
     let service = sandbox.serve();
     let status = service.wait_completed("art");
-    assert!(status["progress"]["bytes_reused"].as_u64() >= Some(SIZE / 4), "{status:#}");
+    assert!(
+        status["progress"]["bytes_reused"].as_u64() >= Some(SIZE / 4),
+        "{status:#}"
+    );
     let folder = std::path::PathBuf::from(status["cache"]["path"].as_str().unwrap());
     assert!(std::fs::read(folder.join("x.safetensors")).unwrap() == content.read(0..SIZE).unwrap());
     for text in [logs, service.logs(), status.to_string()] {
-        assert!(!text.contains("canary") && !text.contains("X-Amz-Signature="), "{text}");
+        assert!(
+            !text.contains("canary") && !text.contains("X-Amz-Signature="),
+            "{text}"
+        );
     }
     service.stop();
 }
