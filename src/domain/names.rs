@@ -115,6 +115,36 @@ impl RepoId {
         (repo.folder_name() == name).then_some(repo)
     }
 
+    /// `model`, `dataset` or `space`.
+    pub fn repo_type(&self) -> &'static str {
+        match self.divided().0 {
+            "datasets" => "dataset",
+            "spaces" => "space",
+            _ => "model",
+        }
+    }
+
+    /// The repository of this type with this name; none when it is no name.
+    pub fn of_type(repo_type: &str, name: &str) -> Option<Self> {
+        let text = match repo_type {
+            "model" => name.to_owned(),
+            other => format!("{other}s/{name}"),
+        };
+        let repo: Self = text.parse().ok()?;
+        (repo.repo_type() == repo_type).then_some(repo)
+    }
+
+    /// The name without what says that it is no model.
+    #[must_use]
+    pub fn without_type(&self) -> Self {
+        Self(self.divided().1.into())
+    }
+
+    /// Whether it is the repository of this type with this name.
+    pub fn is(&self, repo_type: &str, name: &str) -> bool {
+        self.repo_type() == repo_type && self.divided().1 == name
+    }
+
     /// Its place in the hub's API, for example `models/org/name`.
     pub fn api_path(&self) -> String {
         let (kind, bare) = self.divided();
@@ -261,6 +291,9 @@ mod tests {
                 (id.folder_name().as_str(), id.api_path().as_str()),
                 (folder, api)
             );
+            assert!(id.is(id.repo_type(), id.without_type().as_str()));
+            let again = RepoId::of_type(id.repo_type(), id.without_type().as_str());
+            assert_eq!(again.as_ref(), Some(&id));
             assert_eq!(RepoId::of_folder(folder), Some(id));
         }
         assert_eq!(RepoId::of_folder("models--a--b--c"), None);
