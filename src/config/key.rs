@@ -63,6 +63,7 @@ keys! {
     NO_PROXY = "no_proxy", None, ["no_proxy", "NO_PROXY"];
     ARTIFACT_DIR = "artifact_dir", None, [];
     ARTIFACT_NETWORKS = "artifact_networks", None, [];
+    FILE_ROOTS = "file_roots", None, [];
     WEBHOOK_NETWORKS = "webhook_networks", None, [];
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;

@@ -282,6 +282,7 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
         template_dir: resolver.optional_path(&key::TEMPLATE_DIR)?,
         artifact_dir: artifact_dir(resolver, &defaults.artifact_dir)?,
         artifact_networks: resolver.networks(&key::ARTIFACT_NETWORKS)?,
+        file_roots: resolver.roots()?,
         credentials: resolver.credentials()?,
         proxy,
         no_proxy,

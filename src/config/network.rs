@@ -27,6 +27,38 @@ impl Resolver<'_> {
         )
     }
 
+    /// Folders from which files of this machine may come.
+    pub(crate) fn roots(&mut self) -> Result<Vec<PathBuf>, ConfigError> {
+        self.value(
+            &key::FILE_ROOTS,
+            Vec::new(),
+            |text| {
+                let parts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
+                let folder = |part: &str| {
+                    let path = PathBuf::from(part);
+                    let plain =
+                        path.is_absolute() && path.parent().is_some() && !part.contains("..");
+                    plain.then_some(path).ok_or_else(|| {
+                        "folders with their whole path are expected, for example /srv/models"
+                            .to_owned()
+                    })
+                };
+                parts.map(folder).collect::<Result<_, _>>().map(Some)
+            },
+            |roots: &Vec<PathBuf>| match roots.as_slice() {
+                [] => UNSET.to_owned(),
+                some => some
+                    .iter()
+                    .map(|root| root.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            },
+        )
+    }
+
     /// The addresses of mirrors, in their order.
     pub(crate) fn mirrors(&mut self) -> Result<Vec<Url>, ConfigError> {
         self.value(

@@ -23,7 +23,7 @@ const LONGEST_URL: usize = 8192;
 #[error("{0}")]
 pub struct InvalidUrl(&'static str);
 
-/// An `http`, `https` or `s3` address without user and password. Its query may be a credential, so it is never printed.
+/// An `http`, `https`, `s3` or `file` address without user and password. Its query may be a credential, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileUrl(Url);
 
@@ -44,10 +44,13 @@ impl FromStr for FileUrl {
         let mut url = Url::parse(text.trim()).map_err(|_error| {
             InvalidUrl("it is no address; one like https://host/file is expected")
         })?;
-        if !matches!(url.scheme(), "http" | "https" | "s3")
-            || url.host_str().is_none_or(str::is_empty)
-        {
-            return Err(InvalidUrl("only http, https and s3 addresses are fetched"));
+        let known = matches!(url.scheme(), "http" | "https" | "s3" | "file");
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        // A file of this machine has no host, and no other address lacks one.
+        if !known || has_host == (url.scheme() == "file") {
+            return Err(InvalidUrl(
+                "only http, https, s3 and file addresses are fetched",
+            ));
         }
         let s3 = url.scheme() == "s3";
         if s3 && (url.path().len() < 2 || url.port().is_some() || url.query().is_some()) {
@@ -262,7 +265,10 @@ mod tests {
     #[test]
     fn an_address_is_of_the_web_without_user_and_never_shows_its_query() {
         for bad in [
-            "file:///etc/passwd",
+            "file://host/etc/passwd",
+            "s3://bucket",
+            "s3://bucket/",
+            "s3:///key",
             "ftp://h/x",
             "gopher://h/x",
             "data:text/plain,x",

@@ -57,7 +57,9 @@ pub(crate) use mirrors::{FileBody, FileReader};
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
-pub(crate) use web::{Seen, Validator, Web, WebAnswer, WebOptions, WebReader};
+pub(crate) use web::{
+    DiskBody, DiskReader, Seen, Validator, Web, WebAnswer, WebOptions, WebReader,
+};
 pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};

@@ -39,6 +39,7 @@ pub(super) async fn engines(
     .map_err(|error| error.failure())?;
     let web = Web::new(WebOptions {
         networks: options.artifact_networks.clone(),
+        roots: options.file_roots.clone(),
         credentials: options.credentials.clone(),
         metadata_timeout: options.metadata_timeout,
         read_timeout: options.download_timeout,

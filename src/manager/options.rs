@@ -19,6 +19,8 @@ pub struct ManagerOptions {
     pub artifact_dir: PathBuf,
     /// Networks beside the public ones from which such files may come.
     pub artifact_networks: Vec<Network>,
+    /// Folders of this machine from which `file://` addresses may be; absolute.
+    pub file_roots: Vec<PathBuf>,
     /// What their servers may be shown, by name.
     pub credentials: Vec<Credential>,
     /// The hub, for example `https://huggingface.co`.
@@ -73,6 +75,7 @@ impl ManagerOptions {
         Self {
             artifact_dir: database.with_file_name("artifacts"),
             artifact_networks: Vec::new(),
+            file_roots: Vec::new(),
             credentials: Vec::new(),
             database,
             cache_dir: cache_dir.into(),

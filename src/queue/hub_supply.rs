@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::context::Context;
 use super::plan::{self, Plan, Wanted};
 use super::run::{Run, Stop};
-use super::source::HttpSource;
+use super::source::ReaderSource;
 use super::supply::{Place, Supply};
 use super::verify_plan;
 use crate::domain::{NewModel, PlannedFile};
@@ -49,6 +49,6 @@ impl Supply for HubSupply {
 
     fn source(&self, plan: &Plan, file: &PlannedFile) -> Arc<dyn Source> {
         let reader = self.hub.file(&self.place.repo_id, &plan.commit, file);
-        Arc::new(HttpSource::new(reader))
+        Arc::new(ReaderSource::new(reader))
     }
 }

@@ -1,4 +1,4 @@
-//! Ranged reads over HTTP, from the hub or elsewhere, as a source of the transfer engine.
+//! Ranged reads from the hub, from other servers and from the disk, as a source of the transfer engine.
 
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -7,18 +7,27 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, FileBody, FileReader, HubError, RangeBody, WebReader};
+use crate::hub::{
+    DiskBody, DiskReader, FetchError, FileBody, FileReader, HubError, RangeBody, WebReader,
+};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
-/// One file of a server.
+/// One file, wherever it is.
 #[derive(Debug)]
-pub(crate) struct HttpSource(Reader);
+pub(crate) struct ReaderSource(Reader);
 
 /// Who asks for its ranges.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Hub(FileReader),
     Web(WebReader),
+    Disk(DiskReader),
+}
+
+impl From<DiskReader> for Reader {
+    fn from(reader: DiskReader) -> Self {
+        Self::Disk(reader)
+    }
 }
 
 impl From<FileReader> for Reader {
@@ -33,13 +42,13 @@ impl From<WebReader> for Reader {
     }
 }
 
-impl HttpSource {
+impl ReaderSource {
     pub(crate) fn new(reader: impl Into<Reader>) -> Self {
         Self(reader.into())
     }
 }
 
-impl Source for HttpSource {
+impl Source for ReaderSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
             let (path, body) = match &self.0 {
@@ -51,8 +60,12 @@ impl Source for HttpSource {
                     let body = reader.open(range).await;
                     (reader.path(), body.map(Bytes::Web))
                 }
+                Reader::Disk(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Disk))
+                }
             };
-            let body: Box<dyn Body> = Box::new(HttpBody {
+            let body: Box<dyn Body> = Box::new(ReaderBody {
                 body: body.map_err(|error| source_error(&error, path))?,
                 path: path.clone(),
             });
@@ -63,7 +76,7 @@ impl Source for HttpSource {
 }
 
 /// The bytes of one range.
-struct HttpBody {
+struct ReaderBody {
     path: RepoPath,
     body: Bytes,
 }
@@ -72,9 +85,10 @@ struct HttpBody {
 enum Bytes {
     Hub(FileBody),
     Web(RangeBody),
+    Disk(DiskBody),
 }
 
-impl Body for HttpBody {
+impl Body for ReaderBody {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -83,6 +97,7 @@ impl Body for HttpBody {
         let read = match &mut self.body {
             Bytes::Hub(body) => body.poll_read(context, buffer),
             Bytes::Web(body) => body.poll_read(context, buffer),
+            Bytes::Disk(body) => body.poll_read(context, buffer),
         };
         read.map_err(|error| source_error(&error, &self.path))
     }

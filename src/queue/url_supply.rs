@@ -15,7 +15,7 @@ use super::context::Context;
 use super::fetch::blocking;
 use super::plan::{self, Plan};
 use super::run::{Run, Stop};
-use super::source::HttpSource;
+use super::source::ReaderSource;
 use super::supply::{Place, Supply};
 use super::verify_plan;
 use crate::cache::CacheError;
@@ -279,7 +279,10 @@ impl Supply for UrlSupply {
             .files
             .get(&file.path)
             .expect("a plan holds the files of its registration");
+        if let Some(reader) = self.web.disk_reader(from, file.size, seen.clone()) {
+            return Arc::new(ReaderSource::new(reader));
+        }
         let reader = self.web.reader(from, file.size, seen, proven);
-        Arc::new(HttpSource::new(reader))
+        Arc::new(ReaderSource::new(reader))
     }
 }

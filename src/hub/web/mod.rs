@@ -4,6 +4,7 @@
 //! to; a credential goes to its own origin and nowhere else; there is no proxy, no cookie and no referer. What is said
 //! of a refusal never quotes what the server said.
 
+mod disk;
 mod plain;
 mod reader;
 mod s3;
@@ -12,6 +13,7 @@ mod tests;
 mod validator;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +22,12 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, He
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+pub(crate) use disk::{DiskBody, DiskReader};
 pub(crate) use plain::WebAnswer;
 pub(crate) use reader::WebReader;
 pub(crate) use validator::Validator;
+
+use disk::Roots;
 
 use super::HubError;
 use super::direct::{Direct, Unanswered, tls};
@@ -45,6 +50,8 @@ use crate::redact::SafeUrl;
 pub(crate) struct WebOptions {
     /// Networks beside the public ones from which files may come.
     pub(crate) networks: Vec<Network>,
+    /// Folders of this machine from which files may come.
+    pub(crate) roots: Vec<PathBuf>,
     /// What servers may be shown.
     pub(crate) credentials: Vec<Credential>,
     /// Longest time for a connection, and for the head of an answer that carries no file.
@@ -66,6 +73,7 @@ pub(crate) struct Web {
 struct Wire {
     direct: Direct,
     guard: Guard,
+    roots: Roots,
     credentials: Vec<Credential>,
     metadata_timeout: Duration,
     read_timeout: Duration,
@@ -101,6 +109,7 @@ impl Web {
             wire: Arc::new(Wire {
                 direct: Direct::guarded(connect, tls()?, guard.clone()),
                 guard,
+                roots: Roots::new(&options.roots),
                 credentials: options.credentials,
                 metadata_timeout: options.metadata_timeout,
                 read_timeout: options.read_timeout,
@@ -121,6 +130,18 @@ impl Web {
             let checked = wire.guard.check(url);
             checked.map_err(|error| ("url", format!("{error}: see `artifact_networks`")))
         };
+        if url.scheme() == "file" {
+            return match (wire.roots.allow(url), &file.credential) {
+                (false, _) => Err((
+                    "url",
+                    "it lies in none of the folders of `file_roots`".to_owned(),
+                )),
+                (true, Some(_)) => {
+                    Err(("credential", "a file of this machine needs none".to_owned()))
+                }
+                (true, None) => Ok(()),
+            };
+        }
         let s3 = url.scheme() == "s3";
         if !s3 {
             check(url)?;
@@ -153,6 +174,17 @@ impl Web {
     /// Asks for the first byte of a file, and so for its length and version.
     pub(crate) async fn look(&self, file: &UrlFile) -> Result<Seen, FetchError> {
         let wire = &self.wire;
+        if file.url.expose().scheme() == "file" {
+            let (roots, url) = (wire.roots.clone(), file.url.expose().clone());
+            let looked = tokio::task::spawn_blocking(move || roots.look(&url)).await;
+            return looked.unwrap_or_else(|error| {
+                Err(FetchError::Transport {
+                    url: file.url.to_string(),
+                    at: BrokenAt::Connect,
+                    cause: error.to_string(),
+                })
+            });
+        }
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
         let (url, reply) = wire.ask(file, &headers, wire.metadata_timeout).await?;
@@ -178,6 +210,17 @@ impl Web {
             ranges,
             validator,
         })
+    }
+
+    /// The same of a file of this machine; none when it is elsewhere.
+    pub(crate) fn disk_reader(
+        &self,
+        file: &UrlFile,
+        size: u64,
+        seen: Option<Seen>,
+    ) -> Option<DiskReader> {
+        let here = file.url.expose().scheme() == "file";
+        here.then(|| DiskReader::new(self.wire.roots.clone(), file.clone(), size, seen))
     }
 
     /// A reader of one file's ranges, for one attempt; no request is made yet.

@@ -12,6 +12,7 @@ const TAG: &str = "\"v1\"";
 
 fn web(networks: &[&str], credentials: Vec<Credential>) -> Web {
     Web::new(WebOptions {
+        roots: Vec::new(),
         networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
         credentials,
         metadata_timeout: PATIENCE,

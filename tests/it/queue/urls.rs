@@ -550,3 +550,33 @@ fn the_command_line_registers_pulls_and_purges() {
     service.wait_completed("cli");
     assert!(server.sent() - before < MIB, "it was fetched again");
 }
+
+#[test]
+fn a_file_of_this_machine_comes_from_allowed_folders_only() {
+    let sandbox = sandbox("");
+    let (allowed, other) = (sandbox.path("srv"), sandbox.path("other"));
+    let body = content(5, 3 * MIB).read(0..3 * MIB).unwrap();
+    for folder in [&allowed, &other] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("x.bin"), &body).unwrap();
+    }
+    std::os::unix::fs::symlink(other.join("x.bin"), allowed.join("out.bin")).unwrap();
+    let config = sandbox.path("home/.config/modelhaul/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let roots = format!("{text}file_roots = ['{}']\n", allowed.display());
+    fs::write(&config, roots).unwrap();
+    let service = sandbox.serve();
+    let file =
+        |path: PathBuf| json!({"url": format!("file://{}", path.display()), "path": "x.bin"});
+    begin(&service, "local", &file(allowed.join("x.bin")));
+    let status = service.wait_completed("local");
+    assert!(shown(&status, "x.bin") == body);
+    let outside = json!({"model_id": "outside", "files": [file(other.join("x.bin"))]});
+    let refused = service.register(&outside);
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("file_roots"), "{}", refused.text());
+    begin(&service, "link", &file(allowed.join("out.bin")));
+    let status = failed(&service, "link");
+    assert_eq!(status["error"]["code"], "blocked_address", "{status:#}");
+    service.stop();
+}
