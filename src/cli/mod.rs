@@ -215,6 +215,7 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Completions(args) => completions::run(&args),
         Command::Serve(_)
         | Command::Pull(_)
+        | Command::Import(_)
         | Command::Wait(_)
         | Command::Cache(_)
         | Command::Events(_) => {

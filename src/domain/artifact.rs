@@ -312,7 +312,7 @@ mod tests {
             &["a/COM1"],
             &["a."],
             &["a "],
-            &["x:y"],
+            &["xx:y"],
             &["a/b?"],
         ] {
             assert!(check(bad).is_err(), "{bad:?}");

@@ -75,7 +75,7 @@ fn take(
     // The one with the right name first: it is nearly always the right one.
     candidates.sort_by_key(|path| (**path != named, path.file_name() != named.file_name()));
     for path in &candidates {
-        let unreadable = |error| CacheError::io("read", (*path).clone(), error);
+        let unreadable = |error| CacheError::foreign_unreadable(path, error);
         let mut source = File::open(path).map_err(unreadable)?;
         match content_matches(&mut source, &file.digest, file.size, |_| go_on()) {
             Ok(Some(true)) => {}

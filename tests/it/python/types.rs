@@ -22,7 +22,7 @@ print(json.dumps([folder, sorted(os.listdir(folder))]))
 fn a_data_set_and_a_space_are_found_by_python() {
     let specs = ["datasets/me/words", "spaces/me/words", "me/words"].map(|id| {
         RepoSpec::new(id)
-            .file("README.md", format!("{id}\n"))
+            .file("README.md", format!("{id}\n").as_str())
             .generated("data/train.parquet", 200_001)
     });
     let hub = hub(0, specs.clone());
