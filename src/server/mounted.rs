@@ -1,10 +1,9 @@
 //! The doors inside an app's own HTTP server.
 
-use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerError, ServerOptions, refuse_open_door};
-use crate::api::{self, AdminKey, AllowedHosts, Guard};
+use crate::api::{self, AdminKey, AllowedHosts, Doors, Guard};
 use crate::manager::UnifiedModelDownloadManager;
 
 /// All routes behind all of their checks, for an app that listens by itself.
@@ -13,7 +12,7 @@ use crate::manager::UnifiedModelDownloadManager;
 /// protocols are spoken.
 #[derive(Debug)]
 pub struct Mounted {
-    router: Router,
+    router: Doors,
     admin_key: AdminKey,
     draining: CancellationToken,
 }
@@ -51,7 +50,7 @@ impl Mounted {
 
     /// The routes, to be merged into the app's router or to be its fallback. They answer at their own addresses
     /// (`/api/…`, `/metrics`, `/` and what the page needs), so they are not to be nested below a path.
-    pub fn router(&self) -> Router {
+    pub fn router(&self) -> Doors {
         self.router.clone()
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use modelhaul::testing::{Content, RepoSpec};
+use rustix::process::Signal;
 
 use crate::queue::kit::{MIB, hub};
 use crate::support::{FileServer, LONG, Sandbox, Served, Service, holds, wait_for};
@@ -20,6 +21,14 @@ fn example(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
     let mut command = sandbox.command(program);
     command.args(arguments);
     command
+}
+
+/// Ends an app as Ctrl-C does.
+#[track_caller]
+fn end(mut app: Service) {
+    app.signal(Signal::INT);
+    let status = app.wait_exit(LONG);
+    assert!(status.success(), "{status}\n{}", app.logs());
 }
 
 #[test]
@@ -74,9 +83,7 @@ fn a_function_of_an_app_reports_is_cancelled_and_goes_on_after_a_kill() {
         status["progress"]["current_file"], "words.txt",
         "{status:#}"
     );
-    app.http()
-        .post("/api/model-download/words/cancel", None)
-        .ok();
+    app.http().post("/api/v1/models/words/cancel", None).ok();
     app.wait_status("words", "ended", |status| status["state"] == "cancelled");
     app.start("words").ok();
     app.wait_bytes("words", 3 * MIB);
@@ -91,7 +98,7 @@ fn a_function_of_an_app_reports_is_cancelled_and_goes_on_after_a_kill() {
         .db_at("app.db")
         .value("SELECT count(*) FROM jobs WHERE state = 'completed'");
     assert_eq!(job, 1);
-    app.stop();
+    end(app);
 }
 
 #[test]
@@ -117,5 +124,5 @@ fn the_client_of_a_function_leads_to_no_inner_network() {
     assert_eq!(status["error"]["code"], "handler_failed", "{status:#}");
     let text = status.to_string();
     assert!(text.contains("not public"), "{text}");
-    app.stop();
+    end(app);
 }

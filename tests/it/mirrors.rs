@@ -18,13 +18,14 @@ fn spec() -> RepoSpec {
 fn a_hub_that_dies_in_the_middle_is_replaced_and_no_byte_comes_twice() {
     let spec = spec();
     let (first, second) = (hub(8 * MIB, [spec.clone()]), hub(0, [spec.clone()]));
+    first.add_token("hf_canary_of_the_hub_only");
     // The first mirror is dead from the start.
     let mirrors = format!("http://127.0.0.1:9/,{}", second.endpoint());
     let sandbox = Sandbox::with(&first)
         .env("MODELHAUL_MIRRORS", &mirrors)
         .env("HF_TOKEN", "hf_canary_of_the_hub_only");
     let shown = sandbox.run(&["config", "show"]).ok();
-    assert!(shown.contains("http://127.0.0.1:9, "), "{shown}");
+    assert!(shown.contains("http://127.0.0.1:9/, "), "{shown}");
     let service = sandbox.serve();
     begin(&service, ID);
     wait_for(LONG, "a third of it", || {

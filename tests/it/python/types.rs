@@ -13,8 +13,7 @@ os.environ['HF_HUB_OFFLINE'] = '1'
 from huggingface_hub import scan_cache_dir, snapshot_download
 repo, kind = sys.argv[1:]
 folder = snapshot_download(repo, repo_type=kind)
-[found] = [r for r in scan_cache_dir().repos if r.repo_id == repo]
-assert found.repo_type == kind, found
+[found] = [r for r in scan_cache_dir().repos if (r.repo_id, r.repo_type) == (repo, kind)]
 print(json.dumps([folder, sorted(os.listdir(folder))]))
 ";
 

@@ -327,8 +327,8 @@ fn lies_about_hash_and_length_fail_loudly() {
     let asked = server.asked();
     let whole: u64 = asked.iter().map(|asked| asked.sent).sum();
     assert!(
-        (4 * MIB..5 * MIB).contains(&whole),
-        "fetched again once: {whole}"
+        (6 * MIB..7 * MIB).contains(&whole),
+        "fetched again twice: {whole}"
     );
 
     begin(

@@ -246,7 +246,12 @@ fn answer(
     let range = range.and_then(|text| {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         let first: u64 = first.parse().ok()?;
-        let last: u64 = last.parse().ok()?;
+        // Without an end it goes on to the last byte.
+        let last: u64 = if last.is_empty() {
+            told.checked_sub(1)?
+        } else {
+            last.parse().ok()?
+        };
         (first < told).then_some(first..(last + 1).min(told))
     });
     let (status, body) = match range {

@@ -108,8 +108,15 @@ impl Sandbox {
 
     /// The folder of a repository in the cache.
     pub(crate) fn repo_folder(&self, id: &str) -> PathBuf {
-        self.cache()
-            .join(format!("models--{}", id.replace('/', "--")))
+        let other = ["datasets/", "spaces/"]
+            .iter()
+            .any(|kind| id.starts_with(kind));
+        let typed = if other {
+            id.to_owned()
+        } else {
+            format!("models/{id}")
+        };
+        self.cache().join(typed.replace('/', "--"))
     }
 
     /// The names in a repository's `blobs`, sorted; empty when there is no such folder.
