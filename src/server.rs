@@ -4,6 +4,7 @@
 //! wait has a limit (header, body, writing, the end). What a request means is the business of `api`.
 
 mod connection;
+mod mounted;
 mod patient;
 mod seats;
 
@@ -20,6 +21,7 @@ pub use crate::api::{AdminKey, EffectiveSetting, TokenTooShort};
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
 
+pub use mounted::Mounted;
 use seats::Seats;
 
 /// Where to listen, and who may come in.

@@ -41,6 +41,8 @@ const fn shape(code: FailureCode) -> (u16, &'static str) {
         F::DownloadsDisabled => (403, "Downloads are disabled"),
         F::ChecksumMismatch => (502, "The content does not have its hash"),
         F::BadResponse => (502, "The hub sent something else than was asked for"),
+        F::BlockedAddress => (422, "The address is not public"),
+        F::SizeMismatch => (502, "The file has another length"),
         F::DiskFull => (507, "Not enough disk space"),
         F::Storage => (500, "The file system refused"),
         F::StorageUnavailable => (503, "The file system or the database has trouble"),

@@ -7,6 +7,7 @@
 //! them from blocking threads. Fetching and hashing bytes is left to `transfer`, the choice of files to
 //! `catalog`, and the decision who may publish to the owner.
 
+mod adopt;
 mod error;
 mod files;
 mod layout;
@@ -31,6 +32,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use error::CacheError;
 pub(crate) use layout::PartName;
 pub(crate) use lock::BlobLock;
+pub(crate) use remove::Trash;
 pub(crate) use space::Space;
 pub(crate) use suspect::Identity;
 

@@ -172,13 +172,23 @@ pub(super) fn open_checked(path: &Path, write: bool) -> Result<Option<(File, Met
 
 /// Copies `start..end` where the kernel has no call for it.
 #[cfg(not(target_os = "linux"))]
-fn copy_range(source: &File, target: &File, start: u64, end: u64) -> std::io::Result<()> {
+pub(super) fn copy_range(
+    source: &File,
+    target: &File,
+    start: u64,
+    end: u64,
+) -> std::io::Result<()> {
     copy_by_hand(source, target, start, end)
 }
 
 /// Copies `start..end`, inside the kernel where the file system can (which then shares the blocks).
 #[cfg(target_os = "linux")]
-fn copy_range(source: &File, target: &File, start: u64, end: u64) -> std::io::Result<()> {
+pub(super) fn copy_range(
+    source: &File,
+    target: &File,
+    start: u64,
+    end: u64,
+) -> std::io::Result<()> {
     let mut at = start;
     while at < end {
         let step = (end - at).min(COPY_STEP);

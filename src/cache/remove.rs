@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::files::{entry, no_follow, nonce, sync_dir};
-use super::part::list_names;
+use super::part::{allocated, list_names};
 use super::publish::rename;
 use super::scan::{Scan, ScannedRepo, ScannedRevision};
 use super::shared::SharedStore;
@@ -122,6 +122,28 @@ impl Cache {
             folders.into_iter().try_for_each(sync_dir)?;
         }
         Ok(trash)
+    }
+
+    /// Moves a whole repository out of sight, and says how many bytes its blobs and parts take; none when there is none.
+    pub(crate) fn begin_removal_of(&self, repo: &RepoId) -> Result<Option<(Trash, u64)>> {
+        let folder = self.repo_dir(repo);
+        if entry(&folder)?.is_none() {
+            return Ok(None);
+        }
+        let blobs = list_names(&self.blobs_dir(repo))?;
+        let bytes = blobs.iter().map(|(_, facts)| allocated(facts)).sum();
+        let plan = RemovalPlan {
+            removal: Removal::default(),
+            repos: vec![RepoPlan {
+                folder,
+                whole: true,
+                refs: Vec::new(),
+                snapshots: Vec::new(),
+                blobs: Vec::new(),
+            }],
+            links: BTreeSet::new(),
+        };
+        Ok(Some((self.begin_removal(&plan)?, bytes)))
     }
 
     /// Deletes what was moved out of sight, and shared content that nobody uses any more.

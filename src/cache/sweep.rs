@@ -25,16 +25,12 @@ pub(crate) struct Swept {
 }
 
 impl Cache {
-    /// The model repositories that have a folder here, in order.
+    /// The repositories that have a folder here, in order.
     pub(crate) fn repos(&self) -> Result<Vec<RepoId>> {
         let mut repos: Vec<RepoId> = list_names(&self.root)?
             .into_iter()
             .filter(|(_, facts)| facts.is_dir())
-            .filter_map(|(name, _)| {
-                let id = name.strip_prefix("models--")?.replacen("--", "/", 1);
-                let repo: RepoId = id.parse().ok()?;
-                (repo.folder_name() == name).then_some(repo)
-            })
+            .filter_map(|(name, _)| RepoId::of_folder(&name))
             .collect();
         repos.sort();
         Ok(repos)

@@ -37,7 +37,7 @@ impl Entry {
     fn new(file: &RemoteFile) -> Self {
         let lfs = match &file.digest {
             Digest::Sha256(hex) => Some(hex.to_string()),
-            Digest::GitSha1(_) => None,
+            Digest::GitSha1(_) | Digest::Unhashed(_) => None,
         };
         Self {
             blob_id: file.git_oid.clone(),

@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::exit;
 use super::{
-    cache, clear, completions, doctor, events, limit, lock, models, outdated, pause, priority,
-    pull, status, templates, token, wait,
+    cache, clear, completions, doctor, events, import, limit, lock, models, outdated, pause,
+    priority, pull, status, templates, token, wait,
 };
 use crate::config::Flags;
 
@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Download a model and print the path of its snapshot.
     Pull(pull::PullArgs),
+    /// Take files that are on this machine already into the cache, compared with their digests, and download the rest.
+    Import(import::ImportArgs),
     /// Show what a download would do: commit, files and why, room, warnings. Writes nothing.
     Plan(RefArgs),
     /// Write down the commits and contents of models, for `pull --locked`.
@@ -122,6 +124,34 @@ pub(crate) struct SelectionArgs {
     /// Variant of the template.
     #[arg(long, value_name = "NAME")]
     pub(crate) variant: Option<String>,
+    /// What REF is on the hub; `datasets/org/name` and `spaces/org/name` say it too.
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value_t)]
+    pub(crate) repo_type: RepoType,
+}
+
+/// What a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum RepoType {
+    #[default]
+    Model,
+    Dataset,
+    Space,
+}
+
+impl RepoType {
+    /// REF as the hub's addresses have it.
+    pub(crate) fn in_front_of(self, reference: &str) -> String {
+        let kind = match self {
+            Self::Model => return reference.to_owned(),
+            Self::Dataset => "datasets/",
+            Self::Space => "spaces/",
+        };
+        if reference.starts_with(kind) {
+            reference.to_owned()
+        } else {
+            format!("{kind}{reference}")
+        }
+    }
 }
 
 impl SelectionArgs {

@@ -81,6 +81,7 @@ impl From<FailureCode> for Exit {
             | FailureCode::NotAHub
             | FailureCode::BadMetadata
             | FailureCode::BadResponse
+            | FailureCode::BlockedAddress
             | FailureCode::Offline => Self::Network,
             FailureCode::RepoNotFound
             | FailureCode::RevisionNotFound
@@ -93,7 +94,7 @@ impl From<FailureCode> for Exit {
             | FailureCode::Forbidden
             | FailureCode::RepoDisabled => Self::Auth,
             FailureCode::DownloadsDisabled => Self::Configuration,
-            FailureCode::ChecksumMismatch => Self::Checksum,
+            FailureCode::ChecksumMismatch | FailureCode::SizeMismatch => Self::Checksum,
             FailureCode::DiskFull | FailureCode::Storage | FailureCode::StorageUnavailable => {
                 Self::Disk
             }
@@ -138,11 +139,11 @@ mod tests {
     #[test]
     fn every_failure_code_has_its_exit_code() {
         let expected: BTreeMap<&str, u8> = [
-            (6, "network timeout rate_limited server_error not_supported hub_unreachable not_a_hub bad_metadata bad_response offline"),
+            (6, "network timeout rate_limited server_error not_supported hub_unreachable not_a_hub bad_metadata bad_response blocked_address offline"),
             (3, "repo_not_found revision_not_found file_not_found template_unknown template_unsatisfied"),
             (24, "gated token_missing token_invalid forbidden repo_disabled"),
             (78, "downloads_disabled"),
-            (32, "checksum_mismatch"),
+            (32, "checksum_mismatch size_mismatch"),
             (9, "disk_full storage storage_unavailable"),
             (75, "cache_locked lease_lost"),
             (7, "released"),

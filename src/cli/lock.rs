@@ -94,7 +94,7 @@ async fn everything(
             locked.push(manager.lock(model.id()).await?);
         } else {
             context.output.hint(&format!(
-                "{} is left out: the app's own function brings it",
+                "{} is left out: it does not come from the hub",
                 model.id()
             ));
         }

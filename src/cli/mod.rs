@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod exit;
 mod follow;
+mod import;
 mod limit;
 mod lock;
 mod locked;
@@ -35,6 +36,7 @@ mod serve;
 mod status;
 mod templates;
 mod token;
+mod url_file;
 mod wait;
 mod work;
 
@@ -164,6 +166,10 @@ async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError>
             let pull = Box::pin(pull::run(context, &args));
             context.shutdown.unless_forced(pull).await
         }
+        Command::Import(args) => {
+            let import = Box::pin(import::run(context, &args));
+            context.shutdown.unless_forced(import).await
+        }
         Command::Events(args) => {
             let events = Box::pin(events::run(context, &args));
             context.shutdown.unless_forced(events).await
@@ -209,6 +215,7 @@ async fn short(context: &Context, command: Command) -> Result<Exit, CliError> {
         Command::Completions(args) => completions::run(&args),
         Command::Serve(_)
         | Command::Pull(_)
+        | Command::Import(_)
         | Command::Wait(_)
         | Command::Cache(_)
         | Command::Events(_) => {

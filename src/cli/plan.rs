@@ -45,8 +45,15 @@ pub(crate) async fn run(context: &Context, args: &RefArgs) -> Result<Exit, CliEr
 }
 
 fn head(report: &PlanReport) -> Vec<String> {
+    let (Some(repo_id), Some(revision)) = (&report.repo_id, &report.revision) else {
+        return vec![
+            "source     addresses".to_owned(),
+            format!("version    {}", report.commit),
+            format!("folder     {}", report.path.display()),
+        ];
+    };
     let mut lines = vec![
-        format!("repository {} at {}", report.repo_id, report.revision),
+        format!("repository {repo_id} at {revision}"),
         format!("commit     {}", report.commit),
     ];
     lines.push(match &report.variant {

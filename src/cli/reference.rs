@@ -25,7 +25,8 @@ pub(crate) struct HubReference {
 
 impl Reference {
     pub(crate) fn parse(args: &RefArgs) -> Result<Self, CliError> {
-        let text = args.reference.as_str();
+        let typed = args.selection.repo_type.in_front_of(&args.reference);
+        let text = typed.as_str();
         let selection = selection(&args.selection);
         let id = text
             .parse()
@@ -75,12 +76,16 @@ impl HubReference {
     ///
     /// The second one tells it apart from another registration that took the first.
     pub(crate) fn ids(&self) -> Vec<ModelId> {
-        let repo = self.repo_id.as_str();
+        // An id has two parts at most.
+        let repo = match self.repo_id.as_str() {
+            typed if typed.split('/').count() > 2 => typed.replacen('/', "+", 1),
+            plain => plain.to_owned(),
+        };
         let whole = self.selection == Selection::default();
         let readable = if !whole {
             None
         } else if self.revision == Revision::main() {
-            Some(repo.to_owned())
+            Some(repo.clone())
         } else {
             // A revision with a slash would make a third part: such an id does not parse.
             Some(format!("{repo}@{}", self.revision))

@@ -1,4 +1,4 @@
-//! The TOML file: a flat table of settings, each with its line, and the tables of webhooks.
+//! The TOML file: a flat table of settings, each with its line, and the tables of webhooks and credentials.
 //!
 //! An unknown key is an error, for a misspelt setting would silently be the default. Messages never quote
 //! the line, for it may hold a token.
@@ -9,6 +9,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::credential::{self, CredentialTable};
 use super::error::ConfigError;
 use super::key;
 use super::webhook::{self, WebhookTable};
@@ -18,6 +19,7 @@ use super::webhook::{self, WebhookTable};
 pub(crate) struct FileLayer {
     values: BTreeMap<String, (String, usize)>,
     webhooks: Vec<WebhookTable>,
+    credentials: Vec<CredentialTable>,
 }
 
 impl FileLayer {
@@ -37,11 +39,18 @@ impl FileLayer {
         })?;
         let mut values = BTreeMap::new();
         let mut webhooks = Vec::new();
+        let mut credentials = Vec::new();
         for (name, value) in table.into_inner() {
             let at = line(name.span());
             if name.as_ref() == webhook::TABLE {
                 let line = |at: usize| line(at..at);
                 webhooks = webhook::tables(value.as_ref(), value.span().start, line)
+                    .map_err(|(at, message)| syntax(at..at, message))?;
+                continue;
+            }
+            if name.as_ref() == credential::TABLE {
+                let line = |at: usize| line(at..at);
+                credentials = credential::tables(value.as_ref(), value.span().start, line)
                     .map_err(|(at, message)| syntax(at..at, message))?;
                 continue;
             }
@@ -66,12 +75,21 @@ impl FileLayer {
             })?;
             values.insert(name.into_inner().into_owned(), (text, at));
         }
-        Ok(Self { values, webhooks })
+        Ok(Self {
+            values,
+            webhooks,
+            credentials,
+        })
     }
 
     /// The tables of webhooks.
     pub(crate) fn webhooks(&self) -> &[WebhookTable] {
         &self.webhooks
+    }
+
+    /// The tables of credentials.
+    pub(crate) fn credentials(&self) -> &[CredentialTable] {
+        &self.credentials
     }
 
     /// The text of a setting and its line.

@@ -42,6 +42,7 @@ keys! {
     DATABASE = "database", Some("db"), ["MODELHAUL_DB"];
     CACHE_DIR = "cache_dir", Some("cache-dir"), ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"], empty_counts;
     ENDPOINT = "endpoint", Some("endpoint"), ["HF_ENDPOINT"];
+    MIRRORS = "mirrors", None, ["MODELHAUL_MIRRORS"];
     TOKEN = "token", None, ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"], secret;
     TOKEN_PATH = "token_path", None, ["HF_TOKEN_PATH"], empty_counts;
     OFFLINE = "offline", Some("offline"), ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
@@ -60,6 +61,9 @@ keys! {
     TEMPLATE_DIR = "template_dir", Some("template-dir"), [];
     PROXY = "proxy", None, [];
     NO_PROXY = "no_proxy", None, ["no_proxy", "NO_PROXY"];
+    ARTIFACT_DIR = "artifact_dir", None, [];
+    ARTIFACT_NETWORKS = "artifact_networks", None, [];
+    FILE_ROOTS = "file_roots", None, [];
     WEBHOOK_NETWORKS = "webhook_networks", None, [];
     LISTEN = "listen", Some("listen"), ["MODELHAUL_LISTEN"];
     ADMIN_TOKEN = "admin_token", None, ["MODELHAUL_ADMIN_TOKEN"], secret;

@@ -5,6 +5,7 @@
 //! to those who use them.
 
 mod admin_token;
+mod credential;
 mod environment;
 mod error;
 mod expand;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::manager::ManagerOptions;
 use crate::redact::Token;
+use credential::CredentialTable;
 use file::FileLayer;
 use resolver::Resolver;
 
@@ -109,7 +111,8 @@ impl Config {
         if let Some(path) = &file_path
             && (file.get("token").is_some()
                 || file.get("admin_token").is_some()
-                || !file.webhooks().is_empty())
+                || !file.webhooks().is_empty()
+                || file.credentials().iter().any(CredentialTable::holds_secret))
             && readable_by_others(path)
         {
             warnings.push(format!(
@@ -240,6 +243,7 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
     let (token, token_path) = resolver.without_implicit_token(token, token_path)?;
     let (proxy, no_proxy) = resolver.proxy(&defaults.endpoint)?;
     Ok(ManagerOptions {
+        mirrors: resolver.mirrors()?,
         token,
         token_path,
         offline: resolver.switch(&key::OFFLINE, false)?,
@@ -276,12 +280,26 @@ fn manager_options(resolver: &mut Resolver<'_>) -> Result<ManagerOptions, Config
         checkpoint_interval: resolver
             .span(&key::CHECKPOINT_INTERVAL, defaults.checkpoint_interval)?,
         template_dir: resolver.optional_path(&key::TEMPLATE_DIR)?,
+        artifact_dir: artifact_dir(resolver, &defaults.artifact_dir)?,
+        artifact_networks: resolver.networks(&key::ARTIFACT_NETWORKS)?,
+        file_roots: resolver.roots()?,
+        credentials: resolver.credentials()?,
         proxy,
         no_proxy,
         webhooks: resolver.webhooks()?,
-        webhook_networks: resolver.webhook_networks()?,
+        webhook_networks: resolver.networks(&key::WEBHOOK_NETWORKS)?,
         ..defaults
     })
+}
+
+/// The folder for files from addresses: beside the database when nobody says where.
+fn artifact_dir(resolver: &mut Resolver<'_>, beside: &Path) -> Result<PathBuf, ConfigError> {
+    if let Some(path) = resolver.path(&key::ARTIFACT_DIR)? {
+        return Ok(path);
+    }
+    let shown = beside.display().to_string();
+    resolver.note(&key::ARTIFACT_DIR, shown, Origin::Default);
+    Ok(beside.to_owned())
 }
 
 fn serve_options(

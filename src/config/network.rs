@@ -22,16 +22,60 @@ impl Resolver<'_> {
         self.value(
             &key::ENDPOINT,
             hub,
+            |text| hub_address(text).map(Some),
+            |url| SafeUrl::new(url.clone()).to_string(),
+        )
+    }
+
+    /// Folders from which files of this machine may come.
+    pub(crate) fn roots(&mut self) -> Result<Vec<PathBuf>, ConfigError> {
+        self.value(
+            &key::FILE_ROOTS,
+            Vec::new(),
             |text| {
-                web_address(text.trim().trim_end_matches('/'))
-                    .filter(|url| url.query().is_none() && url.fragment().is_none())
-                    .map(Some)
-                    .ok_or_else(|| {
-                        "an address is expected, for example https://huggingface.co, without user, query or fragment"
+                let parts = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|part| !part.is_empty());
+                let folder = |part: &str| {
+                    let path = PathBuf::from(part);
+                    let plain =
+                        path.is_absolute() && path.parent().is_some() && !part.contains("..");
+                    plain.then_some(path).ok_or_else(|| {
+                        "folders with their whole path are expected, for example /srv/models"
                             .to_owned()
                     })
+                };
+                parts.map(folder).collect::<Result<_, _>>().map(Some)
             },
-            |url| SafeUrl::new(url.clone()).to_string(),
+            |roots: &Vec<PathBuf>| match roots.as_slice() {
+                [] => UNSET.to_owned(),
+                some => some
+                    .iter()
+                    .map(|root| root.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            },
+        )
+    }
+
+    /// The addresses of mirrors, in their order.
+    pub(crate) fn mirrors(&mut self) -> Result<Vec<Url>, ConfigError> {
+        self.value(
+            &key::MIRRORS,
+            Vec::new(),
+            |text| {
+                let parts = text.split(',').filter(|part| !part.trim().is_empty());
+                parts.map(hub_address).collect::<Result<_, _>>().map(Some)
+            },
+            |mirrors: &Vec<Url>| match mirrors.as_slice() {
+                [] => UNSET.to_owned(),
+                some => some
+                    .iter()
+                    .map(|url| SafeUrl::new(url.clone()).to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            },
         )
     }
 
@@ -187,6 +231,15 @@ impl Resolver<'_> {
         let no_proxy = self.text(&key::NO_PROXY)?;
         Ok((proxy, no_proxy))
     }
+}
+
+/// The address of a hub or of a mirror, without a slash at its end.
+fn hub_address(text: &str) -> Result<Url, String> {
+    web_address(text.trim().trim_end_matches('/'))
+        .filter(|url| url.query().is_none() && url.fragment().is_none())
+        .ok_or_else(|| {
+            "an address is expected, for example https://huggingface.co, without user, query or fragment".to_owned()
+        })
 }
 
 /// An `http` or `https` address with a host and without credentials.

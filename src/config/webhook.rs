@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Origin};
-use super::key;
+use super::key::Key;
 use super::resolver::Resolver;
 use crate::domain::{Network, Webhook};
 
@@ -115,10 +115,10 @@ impl Resolver<'_> {
         Ok(hooks)
     }
 
-    /// Networks beside the public ones in which webhooks may be.
-    pub(crate) fn webhook_networks(&mut self) -> Result<Vec<Network>, ConfigError> {
+    /// Networks beside the public ones to which this setting opens the way.
+    pub(crate) fn networks(&mut self, key: &Key) -> Result<Vec<Network>, ConfigError> {
         self.value(
-            &key::WEBHOOK_NETWORKS,
+            key,
             Vec::new(),
             |text| {
                 let parts = text
@@ -141,7 +141,7 @@ impl Resolver<'_> {
     }
 }
 
-fn broken(path: &Path, line: usize, message: String) -> ConfigError {
+pub(super) fn broken(path: &Path, line: usize, message: String) -> ConfigError {
     ConfigError::Syntax {
         path: path.to_owned(),
         line,

@@ -58,6 +58,10 @@ words! {
         ChecksumMismatch = "checksum_mismatch",
         /// The server sent another range, length or version than was asked for.
         BadResponse = "bad_response",
+        /// The address of a file is not public, and the configuration does not allow it.
+        BlockedAddress = "blocked_address",
+        /// The file has another length than its registration says.
+        SizeMismatch = "size_mismatch",
         /// Not enough free space.
         DiskFull = "disk_full",
         /// The file system refused.
@@ -124,6 +128,8 @@ impl FailureCode {
             | Self::TemplateUnsatisfied
             | Self::Offline
             | Self::ChecksumMismatch
+            | Self::BlockedAddress
+            | Self::SizeMismatch
             | Self::HandlerFailed
             | Self::LeaseLost
             | Self::Released

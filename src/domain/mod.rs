@@ -3,7 +3,10 @@
 //! Nothing here does I/O, and every value that came from outside was checked when it was made.
 
 mod access;
+mod adoption;
+mod artifact;
 mod cached;
+mod credential;
 mod digest;
 mod failure;
 mod job;
@@ -25,10 +28,16 @@ mod webhook;
 mod window;
 
 pub use access::{AccessToken, Role, SecretHash, TokenName};
+pub use adoption::{Adopted, AdoptedFile, AdoptedHow, Adoption};
+pub use artifact::{
+    FileUrl, InvalidFiles, InvalidUrl, MOST_URL_FILES, UrlFile, artifact_folder, check_url_files,
+    unhashed, version_of,
+};
 pub use cached::{
     CacheReport, CacheTarget, CachedRepo, CachedRevision, Inspection, PartialFile, Removal,
     RemovedRevision,
 };
+pub use credential::{Credential, S3Keys};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::state::words;
-use super::{CommitHash, ModelId, RepoId, Revision, UnknownWord};
+use super::{CommitHash, ModelId, RepoId, Revision, UnknownWord, UrlFile};
 
 words! {
     /// The families of models that an app registers.
@@ -52,6 +52,11 @@ pub enum Origin {
         revision: Revision,
         /// Which of its files.
         selection: Selection,
+    },
+    /// Files outside of the hub, each with its address; they go into a folder that modelhaul manages.
+    Urls {
+        /// The files, at least one.
+        files: Vec<UrlFile>,
     },
     /// A download function of the app, found by the model's id.
     Handler {

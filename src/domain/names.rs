@@ -86,28 +86,88 @@ impl FromStr for ModelId {
     }
 }
 
-/// A repository on the hub, `name` or `org/name`, by the hub's own grammar.
+/// What stands before the name of a repository that is no model, and its folder's and the API's word for it.
+const OTHER_TYPES: [&str; 2] = ["datasets", "spaces"];
+
+/// A repository on the hub, `name` or `org/name`, by the hub's own grammar; one that is no model as the hub's addresses
+/// have it, `datasets/org/name` or `spaces/org/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[schema(value_type = String)]
 pub struct RepoId(Arc<str>);
 text_newtype!(RepoId);
 
 impl RepoId {
-    /// The folder of this model repository in the cache, for example `models--org--name`.
+    /// The folder of this repository in the cache, for example `models--org--name`.
     pub fn folder_name(&self) -> String {
-        format!("models--{}", self.0.replace('/', "--"))
+        let (kind, bare) = self.divided();
+        format!("{kind}--{}", bare.replace('/', "--"))
     }
 
-    /// The part before the slash, if there is one.
+    /// The repository of a folder in the cache; none when it is no such folder.
+    pub fn of_folder(name: &str) -> Option<Self> {
+        let (kind, bare) = name.split_once("--")?;
+        let bare = bare.replacen("--", "/", 1);
+        let text = match kind {
+            "models" => bare,
+            _ => format!("{kind}/{bare}"),
+        };
+        let repo: Self = text.parse().ok()?;
+        (repo.folder_name() == name).then_some(repo)
+    }
+
+    /// `model`, `dataset` or `space`.
+    pub fn repo_type(&self) -> &'static str {
+        match self.divided().0 {
+            "datasets" => "dataset",
+            "spaces" => "space",
+            _ => "model",
+        }
+    }
+
+    /// The repository of this type with this name; none when it is no name.
+    pub fn of_type(repo_type: &str, name: &str) -> Option<Self> {
+        let text = match repo_type {
+            "model" => name.to_owned(),
+            other => format!("{other}s/{name}"),
+        };
+        let repo: Self = text.parse().ok()?;
+        (repo.repo_type() == repo_type).then_some(repo)
+    }
+
+    /// The name without what says that it is no model.
+    #[must_use]
+    pub fn without_type(&self) -> Self {
+        Self(self.divided().1.into())
+    }
+
+    /// Whether it is the repository of this type with this name.
+    pub fn is(&self, repo_type: &str, name: &str) -> bool {
+        self.repo_type() == repo_type && self.divided().1 == name
+    }
+
+    /// Its place in the hub's API, for example `models/org/name`.
+    pub fn api_path(&self) -> String {
+        let (kind, bare) = self.divided();
+        format!("{kind}/{bare}")
+    }
+
+    /// The type in the plural, and the rest.
+    fn divided(&self) -> (&str, &str) {
+        match self.0.split_once('/') {
+            Some((kind, bare)) if OTHER_TYPES.contains(&kind) => (kind, bare),
+            _ => ("models", &self.0),
+        }
+    }
+
+    /// The part before the name, if there is one.
     pub fn owner(&self) -> Option<&str> {
-        self.0.split_once('/').map(|(owner, _)| owner)
+        self.divided().1.split_once('/').map(|(owner, _)| owner)
     }
 
-    /// The part after the slash, or all of it.
+    /// The last part.
     pub fn name(&self) -> &str {
-        self.0
-            .split_once('/')
-            .map_or(self.as_str(), |(_, name)| name)
+        let bare = self.divided().1;
+        bare.split_once('/').map_or(bare, |(_, name)| name)
     }
 }
 
@@ -126,7 +186,11 @@ impl FromStr for RepoId {
                 && bytes.first().copied().is_some_and(word)
                 && bytes.last().copied().is_some_and(word)
         };
-        let parts: Vec<&str> = text.split('/').collect();
+        let bare = match text.split_once('/') {
+            Some((kind, bare)) if OTHER_TYPES.contains(&kind) => bare,
+            _ => text,
+        };
+        let parts: Vec<&str> = bare.split('/').collect();
         let ok = parts.len() <= 2
             && parts.iter().all(|part| legal(part))
             && !text.contains("--")
@@ -216,6 +280,24 @@ mod tests {
         let id: RepoId = "org/name".parse().unwrap();
         assert_eq!((id.owner(), id.name()), (Some("org"), "name"));
         assert_eq!(id.folder_name(), "models--org--name");
+        for (text, folder, api) in [
+            ("gpt2", "models--gpt2", "models/gpt2"),
+            ("datasets/squad", "datasets--squad", "datasets/squad"),
+            ("datasets/org/d", "datasets--org--d", "datasets/org/d"),
+            ("spaces/org/s", "spaces--org--s", "spaces/org/s"),
+        ] {
+            let id: RepoId = text.parse().unwrap();
+            assert_eq!(
+                (id.folder_name().as_str(), id.api_path().as_str()),
+                (folder, api)
+            );
+            assert!(id.is(id.repo_type(), id.without_type().as_str()));
+            let again = RepoId::of_type(id.repo_type(), id.without_type().as_str());
+            assert_eq!(again.as_ref(), Some(&id));
+            assert_eq!(RepoId::of_folder(folder), Some(id));
+        }
+        assert_eq!(RepoId::of_folder("models--a--b--c"), None);
+        assert_eq!(RepoId::of_folder("others--a--b"), None);
     }
 
     #[test]

@@ -13,11 +13,13 @@ pub struct PlanReport {
     pub model_id: Option<ModelId>,
     /// The family, which decides the template when none was named.
     pub kind: Kind,
-    /// The repository.
-    pub repo_id: RepoId,
-    /// The branch, tag or commit that was asked for.
-    pub revision: Revision,
-    /// The commit that it is now.
+    /// The repository; none when the files come from addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo_id: Option<RepoId>,
+    /// The branch, tag or commit that was asked for; none when the files come from addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// The commit that it is now; of files from addresses the version of their list.
     pub commit: CommitHash,
     /// The template that chose the files.
     pub template: String,
@@ -113,8 +115,9 @@ pub struct PlanEntry {
     pub path: RepoPath,
     /// Its length in bytes.
     pub size: u64,
-    /// What its content hashes to.
-    pub digest: Digest,
+    /// What its content hashes to, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// How much of it is here, or that it is not chosen.
     pub state: PlanState,
     /// Bytes of it that are here.

@@ -64,7 +64,8 @@ impl Endpoint {
     /// `GET` of it answers what a revision is.
     pub(crate) fn revision_url(&self, repo: &RepoId, revision: &Revision) -> Url {
         self.build(&format!(
-            "/api/models/{repo}/revision/{}",
+            "/api/{}/revision/{}",
+            repo.api_path(),
             encode(revision.as_str())
         ))
     }
@@ -72,7 +73,8 @@ impl Endpoint {
     /// The first page of a commit's file list.
     pub(crate) fn tree_url(&self, repo: &RepoId, commit: &CommitHash) -> Url {
         self.build(&format!(
-            "/api/models/{repo}/tree/{commit}?recursive=true&expand=false"
+            "/api/{}/tree/{commit}?recursive=true&expand=false",
+            repo.api_path()
         ))
     }
 

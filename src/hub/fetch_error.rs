@@ -76,6 +76,29 @@ pub(crate) enum FetchError {
     /// A redirect that is not followed.
     #[error("{url} sent a redirect that is not followed: {rule}")]
     Redirect { url: String, rule: String },
+    /// The address, or one that it leads to, is not allowed. Which one it was is not said.
+    #[error("{url} leads to an address that is not public")]
+    Blocked { url: String },
+    /// A credential that the configuration does not have.
+    #[error(
+        "{url} needs the credential `{name}`, which the configuration does not have, or whose variable is not set"
+    )]
+    NoCredential { url: String, name: String },
+    /// A status that no repetition changes.
+    #[error("{url} answered with status {status}")]
+    Refused {
+        url: String,
+        status: u16,
+        code: FailureCode,
+    },
+    /// A web page in the place of a file.
+    #[error("{url} sent a web page where a file is expected")]
+    Page { url: String },
+    /// A second request for a file that has neither a hash nor a version.
+    #[error(
+        "the stream from {url} broke, and as the server names no version of the file it begins anew"
+    )]
+    Unbound { url: String },
     /// The connection broke.
     #[error("{} {url}: {cause}", doing(*.at))]
     Transport {
@@ -109,13 +132,19 @@ impl FetchError {
                 status: 500..=599, ..
             } => FailureCode::ServerError,
             Self::RateLimited { .. } => FailureCode::RateLimited,
-            Self::Cut { .. } | Self::Transport { .. } => FailureCode::Network,
+            Self::Blocked { .. } => FailureCode::BlockedAddress,
+            Self::NoCredential { .. } => FailureCode::TokenMissing,
+            Self::Refused { code, .. } => *code,
+            Self::Cut { .. } | Self::Transport { .. } | Self::Unbound { .. } => {
+                FailureCode::Network
+            }
             Self::Status { .. }
             | Self::TooLong { .. }
             | Self::RangeIgnored { .. }
             | Self::WrongRange { .. }
             | Self::Changed { .. }
             | Self::Encoded { .. }
+            | Self::Page { .. }
             | Self::Redirect { .. } => FailureCode::BadResponse,
         }
     }
@@ -125,6 +154,34 @@ impl FetchError {
         match self {
             Self::Hub(error) => error.retry_after(),
             Self::RateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The next step after a refusal by a server that is not the hub.
+    const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Blocked { .. } => Some(
+                "only public addresses are fetched; if this one is meant, name its network in `artifact_networks` of the configuration",
+            ),
+            Self::NoCredential { .. } => {
+                Some("add it as a `[[credential]]` to the configuration, then start it again")
+            }
+            Self::Refused { code, .. } => match code {
+                FailureCode::TokenMissing => {
+                    Some("register it with a `credential` of the configuration")
+                }
+                FailureCode::TokenInvalid => {
+                    Some("check the credential in the configuration, then start it again")
+                }
+                FailureCode::Forbidden => Some(
+                    "a signed address may have expired: register it with a new one, or with a `credential` of the configuration",
+                ),
+                FailureCode::FileNotFound => {
+                    Some("check the address, and register it with the right one")
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -139,8 +196,14 @@ impl FetchError {
                 }
                 failure
             }
-            _ => Failure::new(self.code(), format!("file `{file}`: {self}"))
-                .with_retry_after(self.retry_after()),
+            _ => {
+                let failure = Failure::new(self.code(), format!("file `{file}`: {self}"))
+                    .with_retry_after(self.retry_after());
+                match self.remedy() {
+                    Some(remedy) => failure.with_remedy(remedy),
+                    None => failure,
+                }
+            }
         }
     }
 }

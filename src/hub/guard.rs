@@ -4,6 +4,8 @@
 //! what the connection gets, so a name that changes between check and use changes nothing. One forbidden address among
 //! several forbids them all. Redirects are not followed, and no proxy stands between, which would look up by itself.
 
+use std::error::Error;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,13 +68,36 @@ impl Guard {
     }
 }
 
+/// Looks a name up; with a guard only when all of its addresses are good.
+pub(super) async fn look_up(name: &str, guard: Option<&Guard>) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    let found: Vec<SocketAddr> = found.collect();
+    if let Some(guard) = guard {
+        guard.check_all(&found).map_err(io::Error::other)?;
+    }
+    Ok(found)
+}
+
+/// Whether an error comes from an address that is not allowed.
+pub(super) fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if error.is::<Forbidden>() || inner.is_some_and(|inner| inner.is::<Forbidden>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<SocketAddr> = found.collect();
-            guard.check_all(&found)?;
+            let found = look_up(name.as_str(), Some(&guard)).await?;
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
@@ -120,12 +145,7 @@ mod tests {
         let client = Guard::new(&[]).client(Duration::from_secs(1)).unwrap();
         let url = format!("http://localhost:{port}/");
         let error = client.get(&url).send().await.unwrap_err();
-        let mut causes =
-            std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-        assert!(
-            causes.any(|cause| cause.to_string() == Forbidden.to_string()),
-            "{error:?}"
-        );
+        assert!(is_forbidden(&error), "{error:?}");
         let came = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
         assert!(came.is_err(), "somebody has connected");
         let mixed: Vec<SocketAddr> =

@@ -16,6 +16,7 @@ mod json;
 mod link;
 mod listing;
 mod location;
+mod mirrors;
 mod pace;
 mod range;
 mod range_body;
@@ -27,6 +28,7 @@ mod request;
 mod text;
 mod token;
 mod tree;
+mod web;
 mod webhook;
 
 #[cfg(test)]
@@ -50,9 +52,14 @@ use url::Url;
 pub(crate) use error::HubError;
 pub(crate) use fetch_error::FetchError;
 pub(crate) use info::RepoInfo;
+use mirrors::Health;
+pub(crate) use mirrors::{FileBody, FileReader};
 pub(crate) use range_body::RangeBody;
 pub(crate) use reader::RangeReader;
 pub(crate) use token::TokenSource;
+pub(crate) use web::{
+    DiskBody, DiskReader, Seen, Validator, Web, WebAnswer, WebOptions, WebReader,
+};
 pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};
@@ -69,6 +76,8 @@ use crate::metrics::Metrics;
 pub(crate) struct HubOptions {
     /// The hub, for example `https://huggingface.co`.
     pub(crate) endpoint: Url,
+    /// Other places that give the same bytes, in the order in which they are asked.
+    pub(crate) mirrors: Vec<Url>,
     /// Where the token comes from.
     pub(crate) tokens: TokenSource,
     /// Longest time for a connection, and for each step of a metadata answer.
@@ -91,6 +100,8 @@ pub(crate) struct HubOptions {
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
     wire: Arc<Wire>,
+    health: Arc<Health>,
+    mirrors: Arc<[(Arc<Wire>, Arc<Health>)]>,
 }
 
 impl Hub {
@@ -111,19 +122,29 @@ impl Hub {
             options.proxy.as_ref(),
             options.no_proxy.as_deref(),
         )?;
-        Ok(Self {
-            wire: Arc::new(Wire {
-                endpoint: Endpoint::new(options.endpoint.clone())?,
-                client,
-                direct,
-                tokens: options.tokens,
+        let wire = |endpoint: &Url, tokens: TokenSource| {
+            Ok::<_, HubError>(Arc::new(Wire {
+                endpoint: Endpoint::new(endpoint.clone())?,
+                client: client.clone(),
+                direct: direct.clone(),
+                tokens,
                 metadata_timeout: options.metadata_timeout,
                 read_timeout: options.read_timeout,
                 proxy: options.proxy.as_ref().map(host_of),
                 offline: options.offline,
-                clock: options.clock,
-                metrics: options.metrics,
-            }),
+                clock: Arc::clone(&options.clock),
+                metrics: Arc::clone(&options.metrics),
+            }))
+        };
+        let mirrors: Result<Vec<_>, HubError> = options
+            .mirrors
+            .iter()
+            .map(|mirror| Ok((wire(mirror, TokenSource::default())?, Arc::default())))
+            .collect();
+        Ok(Self {
+            mirrors: mirrors?.into(),
+            wire: wire(&options.endpoint, options.tokens.clone())?,
+            health: Arc::default(),
         })
     }
 
@@ -168,7 +189,23 @@ impl Hub {
         tree::tree(&self.wire, repo, commit).await
     }
 
-    /// A reader of one file's ranges, for one attempt; no request is made yet.
+    /// A reader of one file's ranges at the hub and its mirrors, for one attempt; no request is made yet.
+    pub(crate) fn file(
+        &self,
+        repo: &RepoId,
+        commit: &CommitHash,
+        file: &PlannedFile,
+    ) -> FileReader {
+        let own = (self.reader(repo, commit, file), Arc::clone(&self.health));
+        let mirrors = self.mirrors.iter().map(|(wire, health)| {
+            let (wire, repo) = (Arc::clone(wire), repo.clone());
+            let reader = RangeReader::new(wire, repo, commit.clone(), file.clone());
+            (reader, Arc::clone(health))
+        });
+        FileReader::new([own].into_iter().chain(mirrors).collect())
+    }
+
+    /// A reader of one file's ranges at the hub, for one attempt; no request is made yet.
     pub(crate) fn reader(
         &self,
         repo: &RepoId,

@@ -37,7 +37,7 @@ fn retry_after(value: &str, sent: DateTime<Utc>) -> Option<Duration> {
 }
 
 /// The three forms of RFC 9110, section 5.6.7.
-fn http_date(value: &str) -> Option<DateTime<Utc>> {
+pub(super) fn http_date(value: &str) -> Option<DateTime<Utc>> {
     [
         "%a, %d %b %Y %H:%M:%S GMT",
         "%A, %d-%b-%y %H:%M:%S GMT",

@@ -37,6 +37,14 @@ pub(crate) fn check(headers: &HeaderMap, range: &Range<u64>, size: u64) -> Resul
     }
 }
 
+/// The total of an answer with the first byte of a file; none when it says none or is another range.
+pub(crate) fn total(headers: &HeaderMap) -> Option<u64> {
+    match parse(text(headers, CONTENT_RANGE.as_str())?)? {
+        (0, 0, total) if total > 0 => Some(total),
+        _ => None,
+    }
+}
+
 /// The total of a refused range, `bytes */total`.
 pub(crate) fn refused_total(headers: &HeaderMap) -> Option<u64> {
     number(text(headers, CONTENT_RANGE.as_str())?.strip_prefix("bytes */")?)

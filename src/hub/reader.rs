@@ -192,7 +192,9 @@ impl RangeReader {
                         got: 0,
                     });
                 }
-                Ok(Err(Unanswered { at_connect, cause })) => {
+                Ok(Err(Unanswered {
+                    at_connect, cause, ..
+                })) => {
                     let at = if at_connect {
                         BrokenAt::Connect
                     } else {

@@ -96,6 +96,7 @@ impl Content {
         body.truncate(begin + read.as_ref().map_or(0, |count| *count));
         read.map_err(|error| Unanswered {
             at_connect: false,
+            forbidden: false,
             cause: root_cause(&*error),
         })
     }

@@ -154,7 +154,9 @@ impl Wire {
 
     /// What a broken request to the hub means.
     pub(super) fn broken(&self, url: &Url, error: Unanswered) -> HubError {
-        let Unanswered { at_connect, cause } = error;
+        let Unanswered {
+            at_connect, cause, ..
+        } = error;
         if at_connect {
             return self.unreachable(url, cause);
         }

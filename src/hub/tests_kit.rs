@@ -288,6 +288,7 @@ pub(super) const SIGNATURE: &str = "X-Amz-Signature=topsecret";
 /// The options of a hub client with a token.
 pub(super) fn options(endpoint: Url) -> HubOptions {
     HubOptions {
+        mirrors: Vec::new(),
         endpoint,
         tokens: TokenSource {
             given: Token::parse(SECRET),

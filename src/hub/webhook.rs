@@ -13,7 +13,7 @@ use sha2::Sha256;
 use tokio::time::timeout;
 
 use super::HubError;
-use super::guard::{Forbidden, Guard};
+use super::guard::{Forbidden, Guard, is_forbidden};
 use crate::domain::{Network, Webhook};
 
 /// The longest time for one message, all in all.
@@ -89,12 +89,6 @@ impl Postman {
             Err(NotTold::Refused(status.as_u16()))
         }
     }
-}
-
-fn is_forbidden(error: &reqwest::Error) -> bool {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source())
-        .any(|cause| cause.downcast_ref::<Forbidden>().is_some())
 }
 
 /// The value of the signature's header.

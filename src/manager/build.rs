@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, TemplateProblem};
 use crate::clock::Clock;
 use crate::domain::WaitReason;
-use crate::hub::{Hub, HubOptions, TokenSource};
+use crate::hub::{Hub, HubOptions, TokenSource, Web, WebOptions};
 use crate::metrics::Metrics;
 use crate::queue::{Engines, QueueOptions, RetryPolicy};
 use crate::store::Store;
@@ -23,6 +23,7 @@ pub(super) async fn engines(
     metrics.begin(WaitReason::ALL.iter().map(|reason| reason.as_str()));
     let hub = Hub::new(HubOptions {
         endpoint: options.endpoint.clone(),
+        mirrors: options.mirrors.clone(),
         tokens: TokenSource {
             given: options.token.clone(),
             path: options.token_path.clone(),
@@ -32,6 +33,16 @@ pub(super) async fn engines(
         proxy: options.proxy.clone(),
         no_proxy: options.no_proxy.clone(),
         offline: options.offline,
+        clock: Arc::clone(clock),
+        metrics: Arc::clone(&metrics),
+    })
+    .map_err(|error| error.failure())?;
+    let web = Web::new(WebOptions {
+        networks: options.artifact_networks.clone(),
+        roots: options.file_roots.clone(),
+        credentials: options.credentials.clone(),
+        metadata_timeout: options.metadata_timeout,
+        read_timeout: options.download_timeout,
         clock: Arc::clone(clock),
         metrics: Arc::clone(&metrics),
     })
@@ -49,7 +60,9 @@ pub(super) async fn engines(
     let engines = Engines {
         store,
         hub,
+        web,
         cache: Cache::new(options.cache_dir.clone()),
+        artifacts: Cache::new(options.artifact_dir.clone()),
         catalog,
         transfer: Engine::new(transfer, Arc::clone(&limiter)),
         limiter,

@@ -34,7 +34,7 @@ impl UnifiedModelDownloadManager {
             let repos = report
                 .repos
                 .iter_mut()
-                .filter(|repo| repo.repo_type == "model" && repo.repo_id == repo_id.as_str());
+                .filter(|repo| repo_id.is(&repo.repo_type, &repo.repo_id));
             for revision in repos.flat_map(|repo| &mut repo.revisions) {
                 if Some(&revision.commit) != commit.as_ref() {
                     continue;
@@ -77,8 +77,8 @@ impl UnifiedModelDownloadManager {
                 .and_then(|commit| commit.parse::<Revision>().ok())
                 .unwrap_or_else(|| revision.clone());
             return Ok(CacheTarget::Revision {
-                repo_type: "model",
-                repo_id: repo_id.clone(),
+                repo_type: repo_id.repo_type(),
+                repo_id: repo_id.without_type(),
                 revision,
             });
         }
@@ -140,8 +140,8 @@ impl UnifiedModelDownloadManager {
     pub async fn verify_all(&self, repair: bool) -> Result<(Vec<Started>, Vec<ModelId>)> {
         let (mut asked, mut busy) = (Vec::new(), Vec::new());
         for model in self.all_models().await? {
-            let is_hub = matches!(model.spec.origin, Origin::Hub { .. });
-            if !is_hub || !self.context.presence(&model).await?.exists {
+            let is_app = matches!(model.spec.origin, Origin::Handler { .. });
+            if is_app || !self.context.presence(&model).await?.exists {
                 continue;
             }
             match self.verify(model.id(), repair).await {
@@ -197,8 +197,7 @@ impl UnifiedModelDownloadManager {
             let commit = self.context.presence(&model).await?.commit;
             let commit = commit.map(|commit| commit.to_string());
             for revision in &mut removal.revisions {
-                if revision.repo_type == "model"
-                    && revision.repo_id == repo_id.as_str()
+                if repo_id.is(&revision.repo_type, &revision.repo_id)
                     && Some(&revision.commit) == commit.as_ref()
                 {
                     revision.models.push(model.id().clone());
@@ -219,8 +218,8 @@ fn invalid(error: &crate::domain::InvalidName) -> ManagerError {
 /// The revisions of model repositories that go, by repository.
 fn gone(removal: &Removal) -> Vec<GoneRevisions> {
     let mut gone: Vec<GoneRevisions> = Vec::new();
-    for revision in removal.revisions.iter().filter(|r| r.repo_type == "model") {
-        let Ok(repo_id) = revision.repo_id.parse::<RepoId>() else {
+    for revision in &removal.revisions {
+        let Some(repo_id) = RepoId::of_type(&revision.repo_type, &revision.repo_id) else {
             continue;
         };
         match gone.iter_mut().find(|repo| repo.repo_id == repo_id) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Cleared, ManagerError, UnifiedModelDownloadManager};
 use crate::cache::{Cache, CacheError, PartName};
-use crate::domain::{Digest, JobId, Model, ModelId, Origin, RepoId};
+use crate::domain::{Digest, JobId, Model, ModelId, RepoId};
 
 /// How long a worker of this process may take to let go of a cleared job before its parts are looked at.
 const LET_GO: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ impl UnifiedModelDownloadManager {
     }
 
     async fn purge(&self, model: &Model, cleared: &mut Cleared) -> Result<(), ManagerError> {
-        let Origin::Hub { repo_id, .. } = &model.spec.origin else {
+        let Some(place) = self.context.place(&model.spec) else {
             return Ok(());
         };
         let store = &self.context.store;
@@ -89,7 +89,7 @@ impl UnifiedModelDownloadManager {
             }
         }
         let mark = Arc::new(mark);
-        let (cache, repo) = (Arc::clone(&self.context.cache), repo_id.clone());
+        let (cache, repo) = (Arc::clone(&place.cache), place.repo_id.clone());
         let give_up = tokio::time::sleep(LET_GO);
         tokio::pin!(give_up);
         loop {

@@ -103,6 +103,8 @@ impl From<LockedFile> for Written {
         let (sha256, git_sha1) = match file.digest {
             digest @ Digest::Sha256(_) => (Some(digest), None),
             digest @ Digest::GitSha1(_) => (None, Some(digest)),
+            // No repository of the hub has such files.
+            Digest::Unhashed(_) => (None, None),
         };
         Self {
             path: file.path,

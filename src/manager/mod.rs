@@ -12,6 +12,7 @@ mod download;
 mod error;
 mod feed;
 mod flow;
+mod import;
 mod jobs;
 mod kept;
 mod live;
@@ -43,7 +44,9 @@ use crate::domain::JobId;
 use crate::queue::{Context, Role, Scheduler};
 use crate::store::Store;
 
-pub use crate::queue::{DownloadHandler, HandlerContext, HandlerError};
+pub use crate::queue::{
+    DownloadHandler, HandlerBody, HandlerClient, HandlerContext, HandlerError, HandlerProgress,
+};
 pub(crate) use access::Standing;
 pub use error::ManagerError;
 pub(crate) use feed::{Feed, PAGE};
@@ -52,7 +55,7 @@ pub(crate) use live::Beginning;
 pub use lock_file::{BadLockFile, LockFile, LockedFile, LockedModel};
 pub use options::ManagerOptions;
 pub use outcome::{
-    Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, Started, WorkScope,
+    Cleared, JobFilter, ReadyReport, RegisterOptions, Registered, RemovedFolder, Started, WorkScope,
 };
 
 pub use plan::{Comparison, Freshness};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::{Network, Schedule, Webhook};
+use crate::domain::{Credential, Network, Schedule, Webhook};
 use crate::redact::Token;
 
 /// Everything that a manager must be told.
@@ -15,8 +15,19 @@ pub struct ManagerOptions {
     pub database: PathBuf,
     /// The Hugging Face hub cache, the folder that holds `models--…` folders.
     pub cache_dir: PathBuf,
+    /// The folder for models whose files come from addresses; made when it is needed.
+    pub artifact_dir: PathBuf,
+    /// Networks beside the public ones from which such files may come.
+    pub artifact_networks: Vec<Network>,
+    /// Folders of this machine from which `file://` addresses may be; absolute.
+    pub file_roots: Vec<PathBuf>,
+    /// What their servers may be shown, by name.
+    pub credentials: Vec<Credential>,
     /// The hub, for example `https://huggingface.co`.
     pub endpoint: Url,
+    /// Other places that give the same bytes, in the order in which they are asked when the hub fails. They are believed
+    /// nothing: what is right is decided by the hub's digests, and the token never goes to them.
+    pub mirrors: Vec<Url>,
     /// A token given by the environment or the caller; goes before the file.
     pub token: Option<Token>,
     /// The file that `hf auth login` writes; read again for each job.
@@ -60,10 +71,16 @@ pub struct ManagerOptions {
 impl ManagerOptions {
     /// The defaults for a database and a cache.
     pub fn new(database: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>, endpoint: Url) -> Self {
+        let database = database.into();
         Self {
-            database: database.into(),
+            artifact_dir: database.with_file_name("artifacts"),
+            artifact_networks: Vec::new(),
+            file_roots: Vec::new(),
+            credentials: Vec::new(),
+            database,
             cache_dir: cache_dir.into(),
             endpoint,
+            mirrors: Vec::new(),
             token: None,
             token_path: None,
             offline: false,

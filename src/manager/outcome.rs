@@ -90,3 +90,12 @@ pub struct ReadyReport {
     /// What is wrong.
     pub reasons: Vec<String>,
 }
+
+/// The folder that went with a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedFolder {
+    /// Where it was.
+    pub path: std::path::PathBuf,
+    /// Bytes that its files took on disk.
+    pub bytes: u64,
+}

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{ManagerError, Result, UnifiedModelDownloadManager};
 use crate::domain::{
-    CommitHash, Failure, FailureCode, Model, ModelId, NewModel, PlanReport, RepoId, Revision,
+    CommitHash, Failure, FailureCode, Model, ModelId, NewModel, Origin, PlanReport, RepoId,
+    Revision,
 };
 use crate::queue::Wanted;
 
@@ -58,10 +59,7 @@ impl UnifiedModelDownloadManager {
     pub async fn plan(&self, model_id: &ModelId) -> Result<PlanReport> {
         let model = self.model(model_id).await?;
         let known = (model.key, model.id().clone());
-        Ok(self
-            .context
-            .dry_run(&wanted(&model.spec)?, Some(known))
-            .await?)
+        self.dry_run(&model.spec, Some(known)).await
     }
 
     /// Tells what a download would do without a registration.
@@ -69,7 +67,16 @@ impl UnifiedModelDownloadManager {
     /// # Errors
     /// As [`Self::plan`].
     pub async fn plan_unregistered(&self, model: &NewModel) -> Result<PlanReport> {
-        Ok(self.context.dry_run(&wanted(model)?, None).await?)
+        self.check_files(model)?;
+        self.dry_run(model, None).await
+    }
+
+    async fn dry_run(&self, model: &NewModel, known: Option<(i64, ModelId)>) -> Result<PlanReport> {
+        let context = &self.context;
+        Ok(match &model.origin {
+            Origin::Urls { files } => context.dry_run_urls(model, files, known).await?,
+            _ => context.dry_run(&wanted(model)?, known).await?,
+        })
     }
 
     /// Compares these models with the hub: one question about the revision of each, a few at a time.
@@ -144,9 +151,17 @@ impl UnifiedModelDownloadManager {
 pub(super) fn wanted(model: &NewModel) -> Result<Wanted> {
     Wanted::of(model).ok_or_else(|| ManagerError::Invalid {
         field: "model_id",
-        reason: format!(
-            "the app's own function brings `{}`, so its files are not known before",
-            model.model_id
-        ),
+        reason: match model.origin {
+            Origin::Urls { .. } => {
+                format!(
+                    "`{}` comes from addresses, not from the hub",
+                    model.model_id
+                )
+            }
+            _ => format!(
+                "the app's own function brings `{}`, so its files are not known before",
+                model.model_id
+            ),
+        },
     })
 }

@@ -22,7 +22,7 @@ impl UnifiedModelDownloadManager {
             // Another commit serves now: what was compared of the old one says nothing about it.
             (Some(before), Some(found)) if before.commit != found.commit => Some(found),
             // Of an app's own model the row is the only proof: it comes back when its place does.
-            (Some(_), None) if matches!(model.spec.origin, Origin::Hub { .. }) => None,
+            (Some(_), None) if !matches!(model.spec.origin, Origin::Handler { .. }) => None,
             _ => return Ok((model.clone(), presence)),
         };
         let store = &self.context.store;

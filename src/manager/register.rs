@@ -1,11 +1,14 @@
 //! Registrations: what may be downloaded.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{ManagerError, RegisterOptions, Registered, Result, UnifiedModelDownloadManager};
-use crate::domain::{Kind, Model, ModelId, NewModel, Origin, RepoId, Revision};
-use crate::queue::{DownloadHandler, Wanted};
+use super::{
+    ManagerError, RegisterOptions, Registered, RemovedFolder, Result, UnifiedModelDownloadManager,
+};
+use crate::cache::{Cache, CacheError};
+use crate::domain::{Kind, Model, ModelId, NewModel, Origin, RepoId, Revision, check_url_files};
+use crate::queue::{DownloadHandler, Wanted, blocking};
 use crate::store::{Removal, Replacement};
 
 impl UnifiedModelDownloadManager {
@@ -113,6 +116,7 @@ impl UnifiedModelDownloadManager {
     /// template is unknown.
     pub async fn register(&self, model: NewModel) -> Result<Registered> {
         self.check_selection(&model)?;
+        self.check_files(&model)?;
         let (registered, created) = self
             .context
             .store
@@ -133,6 +137,12 @@ impl UnifiedModelDownloadManager {
     /// [`ManagerError::Busy`] while a job for it is active.
     pub async fn replace(&self, model: NewModel) -> Result<Registered> {
         self.check_selection(&model)?;
+        self.check_files(&model)?;
+        let before = self.context.store.model(&model.model_id).await?;
+        let left = before.filter(|before| {
+            let urls = |origin: &Origin| matches!(origin, Origin::Urls { .. });
+            urls(&before.spec.origin) && !urls(&model.origin)
+        });
         match self
             .context
             .store
@@ -140,24 +150,62 @@ impl UnifiedModelDownloadManager {
             .await?
         {
             Replacement::Busy => Err(ManagerError::Busy(model.model_id)),
-            Replacement::Replaced(model) => Ok(Registered {
-                model: self.promote(*model).await?,
-                created: false,
-            }),
+            Replacement::Replaced(model) => {
+                if let Some(place) = left.and_then(|left| self.context.place(&left.spec)) {
+                    // Nothing leads to those files any more.
+                    let (cache, repo) = (place.cache, place.repo_id);
+                    let gone = Arc::clone(&cache);
+                    let moved = blocking(move || gone.begin_removal_of(&repo)).await?;
+                    if let Some((trash, _)) = moved.map_err(|error| error.failure())? {
+                        finish(cache, trash).await?;
+                    }
+                }
+                Ok(Registered {
+                    model: self.promote(*model).await?,
+                    created: false,
+                })
+            }
             Replacement::Absent => self.register(model).await,
         }
     }
 
-    /// Removes a registration and its history. The cache is not touched.
+    /// Removes a registration and its history. The cache is not touched; the folder of a model whose files come from
+    /// addresses goes with it, since nothing else leads there, and is what the answer tells.
     ///
     /// # Errors
-    /// [`ManagerError::Busy`] while a job for it is active, [`ManagerError::UnknownModel`].
-    pub async fn remove(&self, model_id: &ModelId) -> Result<()> {
-        match self.context.store.remove_model(model_id).await? {
-            Removal::Removed => Ok(()),
-            Removal::Absent => Err(ManagerError::UnknownModel(model_id.clone())),
-            Removal::Busy => Err(ManagerError::Busy(model_id.clone())),
+    /// [`ManagerError::Busy`] while a job for it is active, [`ManagerError::UnknownModel`], a failure with
+    /// `cache_locked` while another program works in that folder.
+    pub async fn remove(&self, model_id: &ModelId) -> Result<Option<RemovedFolder>> {
+        let model = self.model(model_id).await?;
+        let managed = matches!(model.spec.origin, Origin::Urls { .. });
+        let place = self.context.place(&model.spec).filter(|_| managed);
+        let folder = place.map(|place| (place.cache, place.repo_id));
+        let moved = Arc::new(Mutex::new(None));
+        let (going, filled) = (folder.clone(), Arc::clone(&moved));
+        let act = move || {
+            let Some((cache, repo)) = going else {
+                return Ok(());
+            };
+            let trash = cache
+                .begin_removal_of(&repo)
+                .map_err(|error| std::io::Error::other(error.failure()))?;
+            *filled.lock().unwrap_or_else(PoisonError::into_inner) = trash;
+            Ok(())
+        };
+        let removed = self.context.store.remove_model_and(model_id, act).await;
+        match removed.map_err(|error| crate::queue::store_failure(&error))? {
+            Removal::Removed => {}
+            Removal::Absent => return Err(ManagerError::UnknownModel(model_id.clone())),
+            Removal::Busy => return Err(ManagerError::Busy(model_id.clone())),
         }
+        let trash = moved.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some((cache, repo)), Some((trash, bytes))) = (folder, trash) else {
+            return Ok(None);
+        };
+        let path = cache.repo_dir(&repo);
+        finish(cache, trash).await?;
+        tracing::info!(model.id = %model_id, path = %path.display(), bytes, "The files of the model were removed with it.");
+        Ok(Some(RemovedFolder { path, bytes }))
     }
 
     /// One registration.
@@ -177,6 +225,25 @@ impl UnifiedModelDownloadManager {
         Ok(self.context.store.models(after, limit).await?)
     }
 
+    /// The rules that a registration by addresses must keep; names are looked up when they are connected to.
+    pub(super) fn check_files(&self, model: &NewModel) -> Result<()> {
+        let Origin::Urls { files } = &model.origin else {
+            return Ok(());
+        };
+        let invalid = |reason| ManagerError::Invalid {
+            field: "files",
+            reason,
+        };
+        check_url_files(files).map_err(|error| invalid(error.to_string()))?;
+        for (index, file) in files.iter().enumerate() {
+            self.context
+                .web
+                .check(file)
+                .map_err(|(field, rule)| invalid(format!("files[{index}].{field}: {rule}")))?;
+        }
+        Ok(())
+    }
+
     fn check_selection(&self, model: &NewModel) -> Result<()> {
         let Some(wanted) = Wanted::of(model) else {
             return Ok(());
@@ -189,6 +256,12 @@ impl UnifiedModelDownloadManager {
             }),
         }
     }
+}
+
+/// Deletes what was moved out of sight.
+async fn finish(cache: Arc<Cache>, trash: crate::cache::Trash) -> Result<()> {
+    let finished = blocking(move || cache.finish_removal(&trash)).await?;
+    Ok(finished.map_err(|error: CacheError| error.failure())?)
 }
 
 fn hub_model(kind: Kind, model_id: ModelId, repo_id: RepoId, options: RegisterOptions) -> NewModel {

@@ -2,17 +2,20 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::growth;
 use super::handlers::HandlerContext;
+use super::reports::HandlerProgress;
 use super::run::{Run, Stop};
+use super::web_client::HandlerClient;
 use crate::domain::{Failure, FailureCode, Origin, Phase, Readiness};
 
 /// Runs the app's download function for the model; waits when the app has not registered it since the restart.
 pub(crate) async fn run_handler(run: &Arc<Run>) -> Result<(), Stop> {
     let model_path = match &run.model.spec.origin {
         Origin::Handler { model_path } => model_path.clone(),
-        Origin::Hub { .. } => None,
+        Origin::Hub { .. } | Origin::Urls { .. } => None,
     };
     let model_id = run.model.id().clone();
     let Some(handler) = run.context.handlers.get(&model_id) else {
@@ -26,8 +29,14 @@ pub(crate) async fn run_handler(run: &Arc<Run>) -> Result<(), Stop> {
     let context = HandlerContext {
         model_id: model_id.clone(),
         model_path: model_path.clone(),
+        progress: HandlerProgress::new(run),
+        http: HandlerClient::new(run.context.web.clone()),
         cancelled,
     };
+    run.live.set_total(u64::MAX);
+    run.live
+        .present_bytes
+        .store(run.job.bytes_done, Ordering::Relaxed);
     let watched = async {
         if let Some(place) = model_path.clone() {
             growth::watch(run, place).await;

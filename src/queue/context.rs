@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::{LimitStatus, Schedule};
-use crate::hub::Hub;
+use crate::hub::{Hub, Web};
 use crate::metrics::Metrics;
 use crate::store::{Settings, Store};
 use crate::transfer::{Engine, RateLimiter};
@@ -43,7 +43,9 @@ pub(crate) struct QueueOptions {
 pub(crate) struct Engines {
     pub(crate) store: Store,
     pub(crate) hub: Hub,
+    pub(crate) web: Web,
     pub(crate) cache: Cache,
+    pub(crate) artifacts: Cache,
     pub(crate) catalog: Catalog,
     pub(crate) transfer: Engine,
     pub(crate) limiter: Arc<RateLimiter>,
@@ -57,7 +59,11 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) hub: Hub,
+    /// Files of servers that are not the hub.
+    pub(crate) web: Web,
     pub(crate) cache: Arc<Cache>,
+    /// The managed folder of models that do not come from the hub, in the same layout.
+    pub(crate) artifacts: Arc<Cache>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) engine: Engine,
     pub(crate) limiter: Arc<RateLimiter>,
@@ -77,7 +83,9 @@ impl Context {
             clock,
             store: engines.store,
             hub: engines.hub,
+            web: engines.web,
             cache: Arc::new(engines.cache),
+            artifacts: Arc::new(engines.artifacts),
             catalog: Arc::new(engines.catalog),
             engine: engines.transfer,
             limiter: engines.limiter,

@@ -167,8 +167,8 @@ fn report(
     PlanReport {
         model_id: None,
         kind: wanted.kind,
-        repo_id: wanted.repo_id.clone(),
-        revision: wanted.revision.clone(),
+        repo_id: Some(wanted.repo_id.clone()),
+        revision: Some(wanted.revision.clone()),
         commit: info.commit,
         template,
         variant,
@@ -210,7 +210,7 @@ fn entry(file: &RemoteFile, state: PlanState, bytes_here: u64, reason: String) -
     PlanEntry {
         path: file.path.clone(),
         size: file.size,
-        digest: file.digest.clone(),
+        digest: Some(file.digest.clone()),
         state,
         bytes_here,
         reason,

@@ -9,24 +9,28 @@ use super::keeper::{FileKeeper, KeptFile};
 use super::notes::Notes;
 use super::plan::{self, Plan};
 use super::run::{Run, Stop};
-use super::source::HubSource;
+use super::supply::{Place, Supply};
 use crate::cache::CacheError;
-use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, RepoId, Size};
+use crate::domain::{Digest, Failure, FailureCode, FileRow, FileState, PlannedFile, Size};
 use crate::transfer::{FileTask, Keeper, TransferError};
 
 /// Looks which files are in the cache, notes them, and hands back one group of rows per blob that is missing.
 pub(crate) async fn what_is_missing(
     run: &Arc<Run>,
-    repo_id: &RepoId,
+    place: &Place,
     plan: &Plan,
 ) -> Result<Vec<Vec<FileRow>>, Stop> {
-    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+    let (cache, repo) = (Arc::clone(&place.cache), place.repo_id.clone());
     let commit = plan.commit.clone();
     let wanted: Vec<PlannedFile> = plan.rows.iter().map(|row| row.file.clone()).collect();
     let present: HashSet<Digest> = blocking(move || {
         wanted
             .into_iter()
-            .filter(|file| cache.find_file(&repo, &commit, file))
+            .filter(|file| {
+                // What is shown may be another version of a file that has no hash.
+                cache.find_blob(&repo, &file.digest, file.size)
+                    || file.digest.is_hash() && cache.find_file(&repo, &commit, file)
+            })
             .map(|file| file.digest)
             .collect()
     })
@@ -99,14 +103,15 @@ pub(super) fn by_blob(rows: Vec<&FileRow>) -> Vec<Vec<FileRow>> {
 /// Fetches the missing blobs, verified and published.
 pub(crate) async fn fetch(
     run: &Arc<Run>,
-    repo_id: &RepoId,
+    supply: &dyn Supply,
     plan: &Plan,
     missing: Vec<Vec<FileRow>>,
 ) -> Result<(), Stop> {
-    room_for(run, repo_id, &missing).await?;
+    let place = supply.place();
+    room_for(run, place, &missing).await?;
     let tasks = missing
         .iter()
-        .map(|rows| task(run, repo_id, plan, &rows[0]))
+        .map(|rows| task(supply, plan, &rows[0]))
         .collect();
     let digests: HashSet<Digest> = missing
         .iter()
@@ -116,7 +121,7 @@ pub(crate) async fn fetch(
     let notes =
         blocking(move || Notes::load(&notes, |part| digests.contains(part.digest()))).await?;
     let kept = missing.into_iter().map(KeptFile::new).collect();
-    let keeper = FileKeeper::new(Arc::clone(run), repo_id.clone(), kept, notes);
+    let keeper = FileKeeper::new(Arc::clone(run), place.clone(), kept, notes);
     let keeper = Arc::new(keeper);
     let progress = Arc::clone(&run.live.transfer);
     let outcome = run
@@ -148,25 +153,20 @@ pub(crate) async fn fetch(
     }
 }
 
-fn task(run: &Run, repo_id: &RepoId, plan: &Plan, row: &FileRow) -> FileTask {
+fn task(supply: &dyn Supply, plan: &Plan, row: &FileRow) -> FileTask {
     let file = &row.file;
-    let reader = run.context.hub.reader(repo_id, &plan.commit, file);
     FileTask {
         path: file.path.clone(),
         size: file.size,
         digest: file.digest.clone(),
-        source: Arc::new(HubSource::new(reader)),
+        source: supply.source(plan, file),
     }
 }
 
 /// Removes parts of blobs that are complete now: a crash between a part's birth and its first checkpoint leaves one,
 /// and a crash after the last blob's final name leaves those of all lives before it.
-pub(crate) async fn drop_useless_parts(
-    run: &Run,
-    repo_id: &RepoId,
-    plan: &Plan,
-) -> Result<(), Stop> {
-    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+pub(crate) async fn drop_useless_parts(place: &Place, plan: &Plan) -> Result<(), Stop> {
+    let (cache, repo) = (Arc::clone(&place.cache), place.repo_id.clone());
     let done: HashSet<Digest> = plan
         .rows
         .iter()
@@ -185,8 +185,8 @@ pub(crate) async fn drop_useless_parts(
 }
 
 /// Refuses to begin when the file system cannot hold what is missing.
-async fn room_for(run: &Run, repo_id: &RepoId, missing: &[Vec<FileRow>]) -> Result<(), Stop> {
-    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+async fn room_for(run: &Run, place: &Place, missing: &[Vec<FileRow>]) -> Result<(), Stop> {
+    let (cache, repo) = (Arc::clone(&place.cache), place.repo_id.clone());
     let wanted: Vec<(u64, Option<String>)> = missing
         .iter()
         .map(|rows| (rows[0].file.size, rows[0].part_name.clone()))

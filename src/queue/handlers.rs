@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::reports::HandlerProgress;
+use super::web_client::HandlerClient;
 use crate::domain::ModelId;
 
 /// What a download function is given.
@@ -19,6 +21,10 @@ pub struct HandlerContext {
     pub model_id: ModelId,
     /// Where the model goes, as registered.
     pub model_path: Option<PathBuf>,
+    /// Says how far the download is. Whoever reports nothing is measured by the growth of `model_path`.
+    pub progress: HandlerProgress,
+    /// Asks servers for files, over connections that lead to public addresses only.
+    pub http: HandlerClient,
     /// Ends when the job is cancelled or the service stops; the function should return soon after.
     pub cancelled: CancellationToken,
 }

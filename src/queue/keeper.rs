@@ -16,6 +16,7 @@ use super::fetch::{blocking, broken};
 use super::notes::Notes;
 use super::reporter;
 use super::run::{Run, Stop, store_failure};
+use super::supply::Place;
 use crate::cache::{BlobLock, Cache, CacheError, PartName};
 use crate::domain::{Failure, FailureCode, FileRow, HashMark, RepoId};
 use crate::store::FileCheckpoint;
@@ -60,7 +61,7 @@ impl KeptFile {
 #[derive(Debug)]
 pub(crate) struct FileKeeper {
     run: Arc<Run>,
-    repo_id: RepoId,
+    place: Place,
     files: Vec<Arc<KeptFile>>,
     /// Openings under way: the engine may drop one of them, which goes on and makes its part all the same.
     finding: TaskTracker,
@@ -88,10 +89,10 @@ enum Found {
 }
 
 impl FileKeeper {
-    pub(crate) fn new(run: Arc<Run>, repo_id: RepoId, files: Vec<KeptFile>, notes: Notes) -> Self {
+    pub(crate) fn new(run: Arc<Run>, place: Place, files: Vec<KeptFile>, notes: Notes) -> Self {
         Self {
             run,
-            repo_id,
+            place,
             files: files.into_iter().map(Arc::new).collect(),
             finding: TaskTracker::new(),
             notes: Arc::new(notes),
@@ -102,7 +103,7 @@ impl FileKeeper {
 
     fn lock_path(&self, index: usize) -> PathBuf {
         let digest = &self.files[index].first().file.digest;
-        self.run.context.cache.lock_path(&self.repo_id, digest)
+        self.place.cache.lock_path(&self.place.repo_id, digest)
     }
 
     /// The refusal because of a foreign lock, with the lock's file and since when it has been held.
@@ -125,8 +126,8 @@ impl FileKeeper {
     async fn open_one(&self, index: usize) -> Result<Opening, Failure> {
         let kept = &self.files[index];
         let (cache, repo, row) = (
-            Arc::clone(&self.run.context.cache),
-            self.repo_id.clone(),
+            Arc::clone(&self.place.cache),
+            self.place.repo_id.clone(),
             kept.first().clone(),
         );
         let reuse = self.run.clean || row.part_token == Some(self.run.claim.lease_token);
@@ -184,7 +185,7 @@ impl FileKeeper {
                 if let Some(old) = replaces {
                     // The row must name the copy before the old part goes.
                     self.save(vec![(index, known.clone())]).await?;
-                    let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+                    let (cache, repo) = (Arc::clone(&self.place.cache), self.place.repo_id.clone());
                     blocking(move || cache.delete_part(&repo, &old))
                         .await?
                         .map_err(|error| error.failure())?;
@@ -234,7 +235,7 @@ impl FileKeeper {
         if fresh.is_empty() {
             return Ok(());
         }
-        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let (cache, repo) = (Arc::clone(&self.place.cache), self.place.repo_id.clone());
         let rooted = Arc::clone(&self.rooted);
         blocking(move || sync_names(&cache, &repo, &rooted))
             .await?
@@ -260,8 +261,8 @@ impl FileKeeper {
             parts.extend(kept.slot().as_ref().map(|open| (open.part.clone(), file)));
         }
         let (cache, repo, trust, rooted) = (
-            Arc::clone(&self.run.context.cache),
-            self.repo_id.clone(),
+            Arc::clone(&self.place.cache),
+            self.place.repo_id.clone(),
             Arc::clone(&self.run.trust),
             Arc::clone(&self.rooted),
         );
@@ -323,7 +324,7 @@ impl FileKeeper {
             .filter(|row| !row.ranges.is_empty())
             .filter_map(|row| row.part_name)
             .collect();
-        let (cache, repo) = (Arc::clone(&self.run.context.cache), self.repo_id.clone());
+        let (cache, repo) = (Arc::clone(&self.place.cache), self.place.repo_id.clone());
         let trust = Arc::clone(&self.run.trust);
         let dropped = blocking(move || {
             let useless = opened.iter().filter(|part| !useful.contains(part.as_str()));

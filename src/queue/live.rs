@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -93,6 +93,8 @@ pub(crate) struct LiveJob {
     /// Bytes by which the place of an app's own function has grown.
     grown_bytes: AtomicU64,
     grown_at: Mutex<Option<DateTime<Utc>>>,
+    /// What an app's own function has said first.
+    told_first: OnceLock<u64>,
     /// Bytes that were read to compare them.
     compared_bytes: AtomicU64,
     comparing: Mutex<Option<String>>,
@@ -116,6 +118,7 @@ impl LiveJob {
             reused_bytes: AtomicU64::new(0),
             grown_bytes: AtomicU64::new(0),
             grown_at: Mutex::new(None),
+            told_first: OnceLock::new(),
             compared_bytes: AtomicU64::new(0),
             comparing: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
@@ -193,6 +196,20 @@ impl LiveJob {
                 .store(before.saturating_add(grown), Ordering::Relaxed);
             *self.grown_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
+    }
+
+    /// Takes what an app's own function says of its bytes so far; less than before never counts.
+    pub(crate) fn told(&self, done: u64, now: DateTime<Utc>) {
+        let new = done.saturating_sub(*self.told_first.get_or_init(|| done));
+        self.grown_bytes.fetch_max(new, Ordering::Relaxed);
+        if self.present_bytes.fetch_max(done, Ordering::Relaxed) < done {
+            *self.grown_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        }
+    }
+
+    /// Whether the function has said how far it is.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told_first.get().is_some()
     }
 
     /// The numbers now. Bytes only go up, also when a file must be fetched again.

@@ -4,6 +4,7 @@
 //! row changes only under the fence of the lease that claimed it, and a file gets its final name only inside
 //! the transaction that checks that fence.
 
+mod adopt;
 mod app;
 mod compare;
 mod context;
@@ -12,6 +13,7 @@ mod fetch;
 mod growth;
 mod halt;
 mod handlers;
+mod hub_supply;
 mod inspect;
 mod keeper;
 mod lease;
@@ -23,20 +25,26 @@ mod plan;
 mod presence;
 mod publish;
 mod reporter;
+mod reports;
 mod retry;
 mod run;
 mod scheduler;
 mod settle;
 mod sightings;
 mod source;
+mod supply;
 mod upkeep;
+mod url_dry_run;
+mod url_supply;
 mod verify;
 mod verify_plan;
+mod web_client;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use adopt::adopt;
 pub(crate) use context::{Context, Engines, QueueOptions};
 pub(crate) use fetch::blocking;
 pub use handlers::{DownloadHandler, HandlerContext, HandlerError};
@@ -44,6 +52,8 @@ pub(crate) use inspect::inspect;
 pub(crate) use live::Numbers;
 pub(crate) use plan::Wanted;
 pub(crate) use presence::Presence;
+pub use reports::HandlerProgress;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use run::store_failure;
 pub(crate) use scheduler::{Role, Scheduler};
+pub use web_client::{HandlerBody, HandlerClient};

@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     fn part(n: usize) -> PartName {
-        PartName::fresh(&Digest::parse(&format!("{n:064x}")).unwrap())
+        PartName::fresh(&Digest::parse(&format!("f{n:063x}")).unwrap())
     }
 
     fn known(ranges: &str) -> Known {

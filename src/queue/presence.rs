@@ -17,7 +17,7 @@ use crate::cache::Cache;
 use crate::catalog::{Catalog, Evidence};
 use crate::domain::{
     CacheState, CommitHash, Failure, FailureCode, FileRow, Model, Origin, Readiness, RepoId,
-    RepoPath,
+    RepoPath, UrlFile, version_of,
 };
 
 /// At most this many missing files are named.
@@ -77,6 +77,7 @@ impl Context {
             (Origin::Handler { model_path }, _) => {
                 return of_handler(model, model_path.clone()).await;
             }
+            (Origin::Urls { files }, _) => return self.of_urls(model, files).await,
             (Origin::Hub { .. }, None) => return Ok(Presence::default()),
             (Origin::Hub { .. }, Some(wanted)) => wanted,
         };
@@ -104,6 +105,24 @@ impl Context {
             best = Some(best.filter(|best| best.exists).unwrap_or(found));
         }
         Ok(best.unwrap_or_default())
+    }
+
+    /// Files by addresses are here when those of the stored plan are: where there is none, nothing was fetched.
+    async fn of_urls(&self, model: &Model, files: &[UrlFile]) -> Result<Presence, Failure> {
+        let Some(place) = self.place(&model.spec) else {
+            return Ok(Presence::default());
+        };
+        let version = version_of(files);
+        let key = super::url_supply::plan_key(&version);
+        let rows = self
+            .store
+            .files_of_plan(model.key, &version, Some(&key))
+            .await
+            .map_err(|error| store_failure(&error))?;
+        if rows.is_empty() {
+            return Ok(Presence::default());
+        }
+        blocking(move || by_plan(&place.cache, &place.repo_id, version, &rows)).await
     }
 
     /// The commits that may serve the revision: the one that was complete here, then the one that its ref names.

@@ -5,15 +5,11 @@ use std::sync::Arc;
 
 use super::plan::Plan;
 use super::run::{Run, Stop};
-use crate::domain::{Readiness, RepoId, Revision};
+use super::supply::Place;
+use crate::domain::Readiness;
 
 /// Publishes the snapshot and ends the job as completed.
-pub(crate) async fn publish(
-    run: &Run,
-    repo_id: &RepoId,
-    revision: &Revision,
-    plan: &Plan,
-) -> Result<(), Stop> {
+pub(crate) async fn publish(run: &Run, place: &Place, plan: &Plan) -> Result<(), Stop> {
     let now = run.context.clock.now();
     // The rows are read again: the transfer marked those that it verified.
     let rows = run
@@ -30,8 +26,12 @@ pub(crate) async fn publish(
         since: now,
     };
     let files: Vec<_> = rows.into_iter().map(|row| row.file).collect();
-    let (cache, trust) = (Arc::clone(&run.context.cache), Arc::clone(&run.trust));
-    let (repo, revision, commit) = (repo_id.clone(), revision.clone(), plan.commit.clone());
+    let (cache, trust) = (Arc::clone(&place.cache), Arc::clone(&run.trust));
+    let (repo, revision, commit) = (
+        place.repo_id.clone(),
+        place.revision.clone(),
+        plan.commit.clone(),
+    );
     // Python takes a listing as proof of completeness, so it is written only when all of the commit is here.
     let listing = plan.whole_tree.clone();
     let links = move || {

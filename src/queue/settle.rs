@@ -76,6 +76,10 @@ fn decide(run: &Run, failure: &Failure) -> Decision {
 /// A listing proves nothing where anybody may list, as in gated repositories; a byte does, and so does a token that
 /// was not refused.
 fn lacks_token(run: &Run, failure: &Failure) -> bool {
+    // Other servers refuse an address that has expired: no token of the hub brings it back.
+    if !matches!(run.model.spec.origin, Origin::Hub { .. }) {
+        return false;
+    }
     let was_fed = run.live.written() > 0 || run.job.bytes_done > run.job.bytes_reused;
     let token_worked = run.context.past.had_token(run.job.id);
     match failure.code {
@@ -145,6 +149,7 @@ async fn write(run: &Run, failed: Option<(&Failure, &Decision)>) -> Result<Ended
 fn count_end(run: &Run, outcome: &'static str) {
     let source = match run.model.spec.origin {
         Origin::Hub { .. } => "hub",
+        Origin::Urls { .. } => "url",
         Origin::Handler { .. } => "handler",
     };
     let since = run.job.started_at.unwrap_or(run.job.enqueued_at);

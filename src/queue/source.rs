@@ -1,4 +1,4 @@
-//! The hub's ranged reads as a source of the transfer engine.
+//! Ranged reads from the hub, from other servers and from the disk, as a source of the transfer engine.
 
 use std::ops::Range;
 use std::task::{Context, Poll};
@@ -7,25 +7,65 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::RepoPath;
-use crate::hub::{FetchError, HubError, RangeBody, RangeReader};
+use crate::hub::{
+    DiskBody, DiskReader, FetchError, FileBody, FileReader, HubError, RangeBody, WebReader,
+};
 use crate::transfer::{Body, Source, SourceError, SourceErrorKind};
 
-/// One file of a hub repository.
+/// One file, wherever it is.
 #[derive(Debug)]
-pub(crate) struct HubSource(RangeReader);
+pub(crate) struct ReaderSource(Reader);
 
-impl HubSource {
-    pub(crate) fn new(reader: RangeReader) -> Self {
-        Self(reader)
+/// Who asks for its ranges.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Hub(FileReader),
+    Web(WebReader),
+    Disk(DiskReader),
+}
+
+impl From<DiskReader> for Reader {
+    fn from(reader: DiskReader) -> Self {
+        Self::Disk(reader)
     }
 }
 
-impl Source for HubSource {
+impl From<FileReader> for Reader {
+    fn from(reader: FileReader) -> Self {
+        Self::Hub(reader)
+    }
+}
+
+impl From<WebReader> for Reader {
+    fn from(reader: WebReader) -> Self {
+        Self::Web(reader)
+    }
+}
+
+impl ReaderSource {
+    pub(crate) fn new(reader: impl Into<Reader>) -> Self {
+        Self(reader.into())
+    }
+}
+
+impl Source for ReaderSource {
     fn open(&self, range: Range<u64>) -> BoxFuture<'_, Result<Box<dyn Body>, SourceError>> {
         async move {
-            let path = self.0.path();
-            let body = self.0.open(range).await;
-            let body: Box<dyn Body> = Box::new(HubBody {
+            let (path, body) = match &self.0 {
+                Reader::Hub(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Hub))
+                }
+                Reader::Web(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Web))
+                }
+                Reader::Disk(reader) => {
+                    let body = reader.open(range).await;
+                    (reader.path(), body.map(Bytes::Disk))
+                }
+            };
+            let body: Box<dyn Body> = Box::new(ReaderBody {
                 body: body.map_err(|error| source_error(&error, path))?,
                 path: path.clone(),
             });
@@ -36,18 +76,29 @@ impl Source for HubSource {
 }
 
 /// The bytes of one range.
-struct HubBody {
+struct ReaderBody {
     path: RepoPath,
-    body: RangeBody,
+    body: Bytes,
 }
 
-impl Body for HubBody {
+/// Who sends them.
+enum Bytes {
+    Hub(FileBody),
+    Web(RangeBody),
+    Disk(DiskBody),
+}
+
+impl Body for ReaderBody {
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, SourceError>> {
-        let read = self.body.poll_read(context, buffer);
+        let read = match &mut self.body {
+            Bytes::Hub(body) => body.poll_read(context, buffer),
+            Bytes::Web(body) => body.poll_read(context, buffer),
+            Bytes::Disk(body) => body.poll_read(context, buffer),
+        };
         read.map_err(|error| source_error(&error, &self.path))
     }
 }
@@ -58,9 +109,9 @@ fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
         FetchError::RangeIgnored { .. } => SourceErrorKind::RangeIgnored,
         FetchError::Changed { .. } => SourceErrorKind::Changed,
         // The next attempt asks again; within this one the same links would be walked for each range.
-        FetchError::Redirect { .. } | FetchError::Hub(HubError::Redirect { .. }) => {
-            SourceErrorKind::Permanent
-        }
+        FetchError::Redirect { .. }
+        | FetchError::Unbound { .. }
+        | FetchError::Hub(HubError::Redirect { .. }) => SourceErrorKind::Permanent,
         _ if failure.code.is_retryable() => SourceErrorKind::Transient,
         _ => SourceErrorKind::Permanent,
     };

@@ -75,11 +75,14 @@ async fn run_once(context: &Context, stop: &CancellationToken) -> Result<(), Fai
         .iter()
         .filter_map(|part| part.part_name.parse().ok())
         .collect();
-    let cache = Arc::clone(&context.cache);
+    let caches = [Arc::clone(&context.cache), Arc::clone(&context.artifacts)];
     let swept = blocking(move || {
-        let mut files = cache.sweep_trash(now)?;
-        for repo in cache.repos()? {
-            files += cache.sweep_parts(&repo, &keep, PART_AGE, now)?.files;
+        let mut files = 0;
+        for cache in caches {
+            files += cache.sweep_trash(now)?;
+            for repo in cache.repos()? {
+                files += cache.sweep_parts(&repo, &keep, PART_AGE, now)?.files;
+            }
         }
         Ok(files)
     })

@@ -10,29 +10,27 @@ use std::sync::atomic::Ordering;
 
 use super::compare::{self, Findings, Wrong};
 use super::fetch::{self, blocking};
-use super::plan::{Plan, Wanted};
+use super::plan::Plan;
 use super::reporter;
 use super::run::{Run, Stop};
-use super::verify_plan;
+use super::supply::{Place, Supply};
 use crate::cache::CacheError;
-use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, Phase, Readiness, RepoId, Revision,
-};
+use crate::domain::{CommitHash, Failure, FailureCode, FileRow, Phase, Readiness};
 
 /// At most this many files are named in one sentence.
 const MOST_NAMED: usize = 10;
 
 /// Runs the job.
-pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
-    let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
+pub(crate) async fn run(run: &Arc<Run>, supply: &dyn Supply) -> Result<(), Stop> {
+    let place = supply.place();
     run.show(Phase::Resolving);
-    let plan = verify_plan::make(run, wanted).await?;
+    let plan = supply.plan_to_compare(run).await?;
     run.enter(Phase::Verifying).await?;
-    let findings = compare::compare(run, repo_id, &plan.commit, &plan.rows, true).await?;
+    let findings = compare::compare(run, place, &plan.commit, &plan.rows, true).await?;
     // A short comparison ends before the first regular report.
     reporter::checkpoint(run, &[]).await?;
     if findings.is_clean() {
-        return finish(run, repo_id, revision, plan, false).await;
+        return finish(run, place, plan, false).await;
     }
     if !run.job.repair {
         return Err(what_is_wrong(run, &plan, &findings).into());
@@ -42,24 +40,24 @@ pub(crate) async fn run(run: &Arc<Run>, wanted: &Wanted) -> Result<(), Stop> {
         failure.remedy = Some("unset HF_HUB_OFFLINE to repair it".to_owned());
         return Err(failure.into());
     }
-    discard(run, repo_id, &plan.commit, findings.wrong).await?;
-    let plan = reread(run, plan).await?;
+    discard(run, place, &plan.commit, findings.wrong).await?;
+    let plan = supply.plan_to_repair(run, reread(run, plan).await?).await?;
     run.show(Phase::CheckingCache);
     let compared = run.live.present_bytes.load(Ordering::Relaxed);
-    let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
+    let missing = fetch::what_is_missing(run, place, &plan).await?;
     count_on(run, compared, &missing).await?;
     if !missing.is_empty() {
         run.show(Phase::Downloading);
-        fetch::fetch(run, repo_id, &plan, missing).await?;
+        fetch::fetch(run, supply, &plan, missing).await?;
     }
     run.show(Phase::Publishing);
-    finish(run, repo_id, revision, plan, true).await
+    finish(run, place, plan, true).await
 }
 
 /// Takes files of a download's plan out that an earlier comparison found wrong and that still are.
 pub(crate) async fn discard_known_wrong(
     run: &Arc<Run>,
-    repo_id: &RepoId,
+    place: &Place,
     plan: Plan,
 ) -> Result<Plan, Stop> {
     let suspects: Vec<FileRow> = plan
@@ -71,22 +69,22 @@ pub(crate) async fn discard_known_wrong(
     if suspects.is_empty() {
         return Ok(plan);
     }
-    let findings = compare::compare(run, repo_id, &plan.commit, &suspects, false).await?;
-    discard(run, repo_id, &plan.commit, findings.wrong).await?;
+    let findings = compare::compare(run, place, &plan.commit, &suspects, false).await?;
+    discard(run, place, &plan.commit, findings.wrong).await?;
     reread(run, plan).await
 }
 
 /// Takes wrong content out of the cache, in the transaction that records it.
 async fn discard(
     run: &Arc<Run>,
-    repo_id: &RepoId,
+    place: &Place,
     commit: &CommitHash,
     wrong: Vec<Wrong>,
 ) -> Result<(), Stop> {
     if wrong.is_empty() {
         return Ok(());
     }
-    let (cache, repo) = (Arc::clone(&run.context.cache), repo_id.clone());
+    let (cache, repo) = (Arc::clone(&place.cache), place.repo_id.clone());
     let digests: HashSet<_> = wrong
         .iter()
         .map(|wrong| wrong.row.file.digest.clone())
@@ -102,8 +100,8 @@ async fn discard(
         return Err(Failure::new(FailureCode::CacheLocked, message).into());
     };
     let keys = wrong.iter().map(|wrong| wrong.row.key).collect();
-    let (cache, trust) = (Arc::clone(&run.context.cache), Arc::clone(&run.trust));
-    let (repo, commit) = (repo_id.clone(), commit.clone());
+    let (cache, trust) = (Arc::clone(&place.cache), Arc::clone(&run.trust));
+    let (repo, commit) = (place.repo_id.clone(), commit.clone());
     let act = move || {
         let _locks = locks;
         if !trust.holds() {
@@ -149,13 +147,7 @@ async fn count_on(run: &Run, compared: u64, missing: &[Vec<FileRow>]) -> Result<
 }
 
 /// Ends the job as completed; after a repair the snapshot shows every file again.
-async fn finish(
-    run: &Run,
-    repo_id: &RepoId,
-    revision: &Revision,
-    plan: Plan,
-    repaired: bool,
-) -> Result<(), Stop> {
+async fn finish(run: &Run, place: &Place, plan: Plan, repaired: bool) -> Result<(), Stop> {
     let now = run.context.clock.now();
     let bytes = plan.bytes();
     let plan = reread(run, plan).await?;
@@ -170,8 +162,8 @@ async fn finish(
         verified: plan.rows.iter().all(|row| row.verified),
     };
     let files: Vec<_> = plan.rows.into_iter().map(|row| row.file).collect();
-    let (cache, trust) = (Arc::clone(&run.context.cache), Arc::clone(&run.trust));
-    let (repo, revision, commit) = (repo_id.clone(), revision.clone(), plan.commit);
+    let (cache, trust) = (Arc::clone(&place.cache), Arc::clone(&run.trust));
+    let (repo, revision, commit) = (place.repo_id.clone(), place.revision.clone(), plan.commit);
     let act = move || {
         if !repaired {
             return Ok(());

@@ -10,7 +10,7 @@ use super::plan::{self, Plan, Wanted};
 use super::run::{Run, Stop};
 use crate::cache::CacheError;
 use crate::catalog::Evidence;
-use crate::domain::{CommitHash, Failure, FailureCode, PlannedFile, RepoPath};
+use crate::domain::{CommitHash, Failure, FailureCode, Model, PlannedFile, RepoPath};
 
 /// The files to compare.
 struct Found {
@@ -27,20 +27,23 @@ pub(super) async fn make(run: &Arc<Run>, wanted: &Wanted) -> Result<Plan, Stop> 
         Some(pinned) => pinned,
         None => find_files(run, wanted).await?,
     };
-    let started = run.context.clock.monotonic();
-    let rows = run
-        .context
-        .store
-        .plan_verify(
-            run.claim,
-            &found.commit,
-            &found.files,
-            found.selection.as_deref(),
-            run.context.clock.now(),
-        )
+    pin(run, found.commit, found.files, found.selection.as_deref()).await
+}
+
+/// Stores what a comparison reads; with a selection these files are its plan from now on.
+pub(super) async fn pin(
+    run: &Run,
+    commit: CommitHash,
+    files: Vec<PlannedFile>,
+    selection: Option<&str>,
+) -> Result<Plan, Stop> {
+    let (store, clock) = (&run.context.store, &run.context.clock);
+    let started = clock.monotonic();
+    let rows = store
+        .plan_verify(run.claim, &commit, &files, selection, clock.now())
         .await;
     let plan = Plan {
-        commit: found.commit,
+        commit,
         rows: run.renewed(started, rows)?,
         whole_tree: None,
     };
@@ -63,6 +66,12 @@ async fn pinned(run: &Run) -> Result<Option<Found>, Stop> {
     }))
 }
 
+/// There is nothing to compare.
+pub(super) fn nothing_here(model: &Model) -> Failure {
+    let message = format!("nothing of `{}` is in the cache", model.id());
+    Failure::new(FailureCode::FileNotFound, message).with_remedy("start its download")
+}
+
 async fn find_files(run: &Arc<Run>, wanted: &Wanted) -> Result<Found, Stop> {
     let context = &run.context;
     let presence = context.presence(&run.model).await?;
@@ -83,10 +92,7 @@ async fn find_files(run: &Arc<Run>, wanted: &Wanted) -> Result<Found, Stop> {
         }
     }
     if !run.job.repair {
-        let message = format!("nothing of `{}` is in the cache", run.model.id());
-        return Err(Failure::new(FailureCode::FileNotFound, message)
-            .with_remedy("start its download")
-            .into());
+        return Err(nothing_here(&run.model).into());
     }
     if context.options.offline {
         return Err(plan::offline(&run.model).into());

@@ -10,9 +10,8 @@ use super::context::Context;
 use super::halt::Halt;
 use super::lease::Lease;
 use super::live::LiveJob;
-use super::plan::Wanted;
 use super::run::{Ended, Run, Stop};
-use super::{app, fetch, plan, publish, reporter, settle, verify};
+use super::{app, fetch, publish, reporter, settle, supply, verify};
 use crate::domain::{Failure, FailureCode, JobKind, Phase};
 use crate::store::Claimed;
 
@@ -48,24 +47,24 @@ pub(crate) async fn run(
 }
 
 async fn steps(run: &Arc<Run>) -> Result<(), Stop> {
-    let Some(wanted) = Wanted::of(&run.model.spec) else {
+    let Some(supply) = supply::of(run) else {
         return app::run_handler(run).await;
     };
     if run.job.kind == JobKind::Verify {
-        return verify::run(run, &wanted).await;
+        return verify::run(run, &*supply).await;
     }
-    let (repo_id, revision) = (&wanted.repo_id, &wanted.revision);
+    let place = supply.place();
     run.show(Phase::Resolving);
-    let plan = plan::make(run, &wanted).await?;
+    let plan = supply.plan(run).await?;
     run.show(Phase::CheckingCache);
-    let plan = verify::discard_known_wrong(run, repo_id, plan).await?;
-    let missing = fetch::what_is_missing(run, repo_id, &plan).await?;
+    let plan = verify::discard_known_wrong(run, place, plan).await?;
+    let missing = fetch::what_is_missing(run, place, &plan).await?;
     if !missing.is_empty() {
         run.show(Phase::Downloading);
-        fetch::fetch(run, repo_id, &plan, missing).await?;
+        fetch::fetch(run, &*supply, &plan, missing).await?;
     }
     failpoint!("job-fetched");
-    fetch::drop_useless_parts(run, repo_id, &plan).await?;
+    fetch::drop_useless_parts(place, &plan).await?;
     run.show(Phase::Publishing);
-    publish::publish(run, repo_id, revision, &plan).await
+    publish::publish(run, place, &plan).await
 }

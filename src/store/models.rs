@@ -64,6 +64,7 @@ struct Spec<'a> {
     allow_patterns: String,
     ignore_patterns: String,
     model_path: Option<String>,
+    url_files: Option<String>,
     total_size_estimate: Option<i64>,
     file_count_estimate: Option<i64>,
 }
@@ -81,6 +82,7 @@ impl<'a> Spec<'a> {
             allow_patterns: none.clone(),
             ignore_patterns: none,
             model_path: None,
+            url_files: None,
             total_size_estimate: signed_opt(model.total_size_estimate, "the size estimate")?,
             file_count_estimate: signed_opt(model.file_count_estimate, "the file count estimate")?,
         };
@@ -106,6 +108,7 @@ impl<'a> Spec<'a> {
                 })?;
                 spec.model_path = Some(path.to_owned());
             }
+            Origin::Urls { files } => spec.url_files = Some(json(files)),
             Origin::Handler { model_path: None } => {}
         }
         Ok(spec)
@@ -168,7 +171,7 @@ impl Store {
                     ready_commit = CASE WHEN ?15 THEN ready_commit END, ready_bytes = CASE WHEN ?15 THEN ready_bytes END,
                     ready_files = CASE WHEN ?15 THEN ready_files END,
                     ready_verified = CASE WHEN ?15 THEN ready_verified ELSE 0 END,
-                    ready_at_ms = CASE WHEN ?15 THEN ready_at_ms END
+                    ready_at_ms = CASE WHEN ?15 THEN ready_at_ms END, url_files = ?16
               WHERE model_key = ?1",
             before.key,
             spec.kind,
@@ -185,6 +188,7 @@ impl Store {
             spec.file_count_estimate,
             now,
             same_files,
+            spec.url_files,
         ))
         .await?;
         if repository(&before.spec.origin) != repository(&model.origin) {
@@ -210,21 +214,35 @@ impl Store {
     }
 
     /// Removes a registration with its jobs and file rows, unless a job for it is active.
+    #[cfg(test)]
     pub(crate) async fn remove_model(&self, id: &ModelId) -> Result<Removal> {
-        let mut tx = self.writer().begin().await?;
-        let Some(model) = by_id(&mut tx, id).await? else {
-            return Ok(Removal::Absent);
-        };
-        if is_active(&mut tx, model.key).await? {
-            return Ok(Removal::Busy);
-        }
-        tx.exec(sqlx::query!(
-            "DELETE FROM models WHERE model_key = ?1",
-            model.key
-        ))
-        .await?;
-        tx.commit().await?;
-        Ok(Removal::Removed)
+        self.remove_model_and(id, || Ok(())).await
+    }
+
+    /// The same, and runs `act` (takes its files away) in that transaction; an error of `act` leaves all as it was.
+    pub(crate) async fn remove_model_and<A>(&self, id: &ModelId, act: A) -> Result<Removal>
+    where
+        A: FnOnce() -> std::io::Result<()> + Send + 'static,
+    {
+        let (store, id) = (self.clone(), id.clone());
+        self.to_its_end(async move {
+            let mut tx = store.writer().begin().await?;
+            let Some(model) = by_id(&mut tx, &id).await? else {
+                return Ok(Removal::Absent);
+            };
+            if is_active(&mut tx, model.key).await? {
+                return Ok(Removal::Busy);
+            }
+            tx.exec(sqlx::query!(
+                "DELETE FROM models WHERE model_key = ?1",
+                model.key
+            ))
+            .await?;
+            super::publish::run(act).await?;
+            tx.commit().await?;
+            Ok(Removal::Removed)
+        })
+        .await
     }
 
     /// One registration by its id.
@@ -365,8 +383,8 @@ async fn insert_model(tx: &mut Tx, model: &NewModel, now: DateTime<Utc>) -> Resu
         .exec(sqlx::query!(
             "INSERT INTO models (model_id, kind, origin, repo_id, revision, template, variant, allow_patterns,
                                  ignore_patterns, model_path, description, total_size_estimate,
-                                 file_count_estimate, created_at_ms, updated_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)
+                                 file_count_estimate, created_at_ms, updated_at_ms, url_files)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)
              ON CONFLICT (model_id) DO NOTHING",
             id,
             spec.kind,
@@ -382,6 +400,7 @@ async fn insert_model(tx: &mut Tx, model: &NewModel, now: DateTime<Utc>) -> Resu
             spec.total_size_estimate,
             spec.file_count_estimate,
             now,
+            spec.url_files,
         ))
         .await?;
     let stored = by_id(tx, &model.model_id)
@@ -394,7 +413,7 @@ async fn insert_model(tx: &mut Tx, model: &NewModel, now: DateTime<Utc>) -> Resu
 fn repository(origin: &Origin) -> Option<&RepoId> {
     match origin {
         Origin::Hub { repo_id, .. } => Some(repo_id),
-        Origin::Handler { .. } => None,
+        Origin::Urls { .. } | Origin::Handler { .. } => None,
     }
 }
 

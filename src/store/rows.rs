@@ -149,6 +149,7 @@ pub(super) struct ModelRow {
     pub(super) allow_patterns: String,
     pub(super) ignore_patterns: String,
     pub(super) model_path: Option<String>,
+    pub(super) url_files: Option<String>,
     pub(super) description: Option<String>,
     pub(super) total_size_estimate: Option<i64>,
     pub(super) file_count_estimate: Option<i64>,
@@ -170,6 +171,7 @@ macro_rules! select_models {
                       m.repo_id AS "repo_id?", m.revision AS "revision?", m.template AS "template?",
                       m.variant AS "variant?", m.allow_patterns AS "allow_patterns!",
                       m.ignore_patterns AS "ignore_patterns!", m.model_path AS "model_path?",
+                      m.url_files AS "url_files?",
                       m.description AS "description?", m.total_size_estimate AS "total_size_estimate?",
                       m.file_count_estimate AS "file_count_estimate?", m.ready_commit AS "ready_commit?",
                       m.ready_bytes AS "ready_bytes?", m.ready_files AS "ready_files?",
@@ -203,6 +205,14 @@ impl TryFrom<ModelRow> for Model {
                     ignore_patterns: patterns(&row.ignore_patterns, "ignore_patterns")?,
                 },
             },
+            ("handler", None, None) if row.url_files.is_some() => {
+                let files = row.url_files.as_deref().unwrap_or_default();
+                Origin::Urls {
+                    // Not the text itself: it may hold a signed address.
+                    files: serde_json::from_str(files)
+                        .map_err(|error| StoreError::corrupt(T, "url_files", &error.to_string()))?,
+                }
+            }
             ("handler", None, None) => Origin::Handler {
                 model_path: row.model_path.map(PathBuf::from),
             },
@@ -286,7 +296,7 @@ impl TryFrom<FileRecord> for FileRow {
                     .ok()
                     .ok_or_else(|| StoreError::corrupt(T, "path", &row.path))?,
                 size: count(row.size, T, "size")?,
-                digest: Digest::parse(&row.digest)
+                digest: Digest::stored(&row.digest)
                     .ok()
                     .ok_or_else(|| StoreError::corrupt(T, "digest", &row.digest))?,
             },

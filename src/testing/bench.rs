@@ -200,7 +200,7 @@ fn path(text: &str) -> RepoPath {
 }
 
 fn digest(n: usize) -> Digest {
-    Digest::parse(&format!("{n:064x}")).expect("64 hex digits")
+    Digest::parse(&format!("f{n:063x}")).expect("64 hex digits")
 }
 
 fn model(n: usize) -> NewModel {

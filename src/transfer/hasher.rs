@@ -13,6 +13,8 @@ use crate::domain::{Digest, HashMark};
 pub(super) enum ContentHasher {
     Sha256(Sha256),
     GitSha1(Sha1),
+    /// Nothing is known that the content could be compared with.
+    Unknown(String),
 }
 
 impl ContentHasher {
@@ -21,6 +23,7 @@ impl ContentHasher {
         match digest {
             Digest::Sha256(_) => Self::Sha256(Sha256::new()),
             Digest::GitSha1(_) => Self::GitSha1(Sha1::new_with_prefix(format!("blob {size}\0"))),
+            Digest::Unhashed(hex) => Self::Unknown(hex.to_string()),
         }
     }
 
@@ -29,6 +32,7 @@ impl ContentHasher {
         match self {
             Self::Sha256(hash) => hash.update(bytes),
             Self::GitSha1(hash) => hash.update(bytes),
+            Self::Unknown(_) => {}
         }
     }
 
@@ -39,7 +43,7 @@ impl ContentHasher {
                 at,
                 state: hash.serialize().to_vec(),
             }),
-            Self::GitSha1(_) => None,
+            Self::GitSha1(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -57,6 +61,7 @@ impl ContentHasher {
         match self {
             Self::Sha256(hash) => hex(&hash.finalize()),
             Self::GitSha1(hash) => hex(&hash.finalize()),
+            Self::Unknown(hex) => hex,
         }
     }
 }

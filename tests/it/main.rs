@@ -9,13 +9,16 @@
 mod api;
 mod cache_cli;
 mod cli;
+mod examples;
 mod faulthub;
 mod faults;
 mod floors;
 mod hostile;
+mod import;
 mod live;
 mod lock;
 mod memory;
+mod mirrors;
 mod plan;
 mod practice_hub;
 mod python;

@@ -62,7 +62,7 @@ function use({ registration, cache }) {
 }
 
 const facts = (shown, { raw, registration }) => html`<section class="card" aria-label="Facts"><h2>Facts</h2><dl class="facts">
-  ${registration ? html`${fact('Repository', registration.repo_id ?? 'the app’s own')}${fact('Revision', html`<code>${registration.revision ?? '–'}</code>`)}${fact('Template', html`${registration.template ?? 'by kind'}${registration.variant ? `, ${registration.variant}` : ''}`)}` : nothing}
+  ${registration ? html`${fact('Repository', registration.repo_id ?? (registration.files ? `${registration.files.length} by address` : 'the app’s own'))}${fact('Revision', html`<code>${registration.revision ?? '–'}</code>`)}${fact('Template', html`${registration.template ?? 'by kind'}${registration.variant ? `, ${registration.variant}` : ''}`)}` : nothing}
   ${fact('Commit', raw.commit ? html`<code>${raw.commit}</code>` : '–')}
   ${fact('Kind', `${shown.kind}${raw.repair ? ', repair' : ''}`)}
   ${fact('Accepted', moment(shown.enqueuedAt))}${fact('Started', moment(shown.startedAt))}${fact('Finished', moment(shown.finishedAt))}

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::{
-    CommitHash, Failure, FailureCode, FileRow, FileState, Job, JobId, JobKind, JobState, ModelId,
-    Phase, WaitReason,
+    CommitHash, Digest, Failure, FailureCode, FileRow, FileState, Job, JobId, JobKind, JobState,
+    ModelId, Phase, WaitReason,
 };
 
 /// A job.
@@ -141,7 +141,8 @@ impl SteeredBody {
 pub(crate) struct FileBody {
     path: String,
     size: u64,
-    digest: String,
+    /// None when nobody knows what the content must hash to.
+    digest: Option<String>,
     state: FileState,
     bytes_downloaded: u64,
     verified: bool,
@@ -164,7 +165,9 @@ impl From<FileRow> for FileBody {
             },
             path: row.file.path.as_str().to_owned(),
             size: row.file.size,
-            digest: row.file.digest.as_str().to_owned(),
+            digest: Some(row.file.digest)
+                .filter(Digest::is_hash)
+                .map(|digest| digest.as_str().to_owned()),
             state: row.state,
             verified: row.verified,
             corrupt: row.corrupt,
@@ -174,7 +177,7 @@ impl From<FileRow> for FileBody {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::{Digest, PlannedFile, RangeSet, RepoPath};
+    use crate::domain::{PlannedFile, RangeSet, RepoPath};
 
     use super::*;
 

@@ -5,3 +5,4 @@
 pub(crate) mod job;
 pub(crate) mod model;
 pub(crate) mod registration;
+pub(crate) mod url_file;

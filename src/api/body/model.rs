@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::url_file::UrlFileShown;
 use crate::domain::{
     CommitHash, Kind, Model, ModelId, Origin, Readiness, RepoId, Revision, Selection,
 };
@@ -23,6 +24,9 @@ pub(crate) struct ModelBody {
     variant: Option<String>,
     allow_patterns: Vec<String>,
     ignore_patterns: Vec<String>,
+    /// The files of a model from addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<UrlFileShown>>,
     /// Where the app's own function puts the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -55,12 +59,17 @@ impl ModelBody {
 impl From<Model> for ModelBody {
     fn from(model: Model) -> Self {
         let spec = model.spec;
+        let mut files = None;
         let (repo_id, revision, selection, model_path) = match spec.origin {
             Origin::Hub {
                 repo_id,
                 revision,
                 selection,
             } => (Some(repo_id), Some(revision), selection, None),
+            Origin::Urls { files: all } => {
+                files = Some(all.into_iter().map(UrlFileShown::from).collect());
+                (None, None, Selection::default(), None)
+            }
             Origin::Handler { model_path } => (None, None, Selection::default(), model_path),
         };
         Self {
@@ -72,6 +81,7 @@ impl From<Model> for ModelBody {
             variant: selection.variant,
             allow_patterns: selection.allow_patterns,
             ignore_patterns: selection.ignore_patterns,
+            files,
             model_path,
             description: spec.description,
             total_size_estimate: spec.total_size_estimate,

@@ -9,7 +9,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use crate::domain::{Kind, ModelId, NewModel, Origin, RepoId, Revision, Selection};
+use crate::domain::{
+    Kind, ModelId, NewModel, Origin, RepoId, Revision, Selection, check_url_files,
+};
+
+use super::url_file::UrlFileBody;
 
 use super::super::problem::{FieldError, Problem};
 
@@ -17,6 +21,8 @@ const LONGEST_DESCRIPTION: usize = 2000;
 const LONGEST_NAME: usize = 100;
 const LONGEST_PATTERN: usize = 500;
 const MOST_PATTERNS: usize = 200;
+/// Broken rules of files beyond which the rest is not looked at.
+const MOST_TOLD: usize = 50;
 /// `SQLite` keeps signed integers, so larger guesses cannot be stored.
 const LARGEST_NUMBER: u64 = i64::MAX.unsigned_abs();
 
@@ -28,10 +34,11 @@ pub(crate) struct RegistrationBody {
     /// Required, except where the address names it.
     #[schema(value_type = ModelId)]
     model_id: Option<String>,
-    #[schema(value_type = Kind)]
+    /// Required with `repo_id`; `generic` when it is left out with `files`.
+    #[schema(value_type = Option<Kind>)]
     kind: Option<String>,
-    /// The repository on the hub.
-    #[schema(value_type = String, examples("SmilingWolf/wd-vit-tagger-v3"))]
+    /// The repository on the hub; this or `files` is needed.
+    #[schema(value_type = Option<String>, examples("SmilingWolf/wd-vit-tagger-v3"))]
     repo_id: Option<String>,
     revision: Option<String>,
     template: Option<String>,
@@ -41,8 +48,8 @@ pub(crate) struct RegistrationBody {
     description: Option<String>,
     total_size_estimate: Option<u64>,
     file_count_estimate: Option<u64>,
-    #[schema(ignore)]
-    files: Option<IgnoredAny>,
+    /// Files outside of the hub, each with its address, in the place of `repo_id`.
+    files: Option<Vec<UrlFileBody>>,
     #[schema(ignore)]
     model_path: Option<IgnoredAny>,
     /// Whatever else was said: kept so that all of it can be named.
@@ -71,13 +78,11 @@ impl RegistrationBody {
             let name: String = name.chars().take(LONGEST_NAME).collect();
             rules.broken(name, "there is no such field");
         }
-        for (name, given) in [("files", &self.files), ("model_path", &self.model_path)] {
-            if given.is_some() {
-                rules.broken(
-                    name,
-                    "it is not supported yet: a model is registered by its `repo_id`",
-                );
-            }
+        if self.model_path.is_some() {
+            rules.broken(
+                "model_path",
+                "it is not supported here: files go to the cache or to the managed folder",
+            );
         }
         let model_id = match path_id {
             Some(id) => {
@@ -95,34 +100,61 @@ impl RegistrationBody {
             }
             None => rules.required("model_id", self.model_id.as_deref()),
         };
-        let kind = rules.required::<Kind>("kind", self.kind.as_deref());
-        let repo_id = rules.required::<RepoId>("repo_id", self.repo_id.as_deref());
-        let revision = match self.revision.as_deref() {
-            Some(text) => rules.parsed("revision", text),
-            None => Some(Revision::main()),
-        };
-        let selection = Selection {
-            template: rules.text("template", self.template, LONGEST_NAME),
-            variant: rules.text("variant", self.variant, LONGEST_NAME),
-            allow_patterns: rules.patterns("allow_patterns", self.allow_patterns),
-            ignore_patterns: rules.patterns("ignore_patterns", self.ignore_patterns),
+        let (kind, origin) = match self.files {
+            None => {
+                let kind = rules.required::<Kind>("kind", self.kind.as_deref());
+                let repo_id = rules.required::<RepoId>("repo_id", self.repo_id.as_deref());
+                let revision = match self.revision.as_deref() {
+                    Some(text) => rules.parsed("revision", text),
+                    None => Some(Revision::main()),
+                };
+                let selection = Selection {
+                    template: rules.text("template", self.template, LONGEST_NAME),
+                    variant: rules.text("variant", self.variant, LONGEST_NAME),
+                    allow_patterns: rules.patterns("allow_patterns", self.allow_patterns),
+                    ignore_patterns: rules.patterns("ignore_patterns", self.ignore_patterns),
+                };
+                let origin = repo_id
+                    .zip(revision)
+                    .map(|(repo_id, revision)| Origin::Hub {
+                        repo_id,
+                        revision,
+                        selection,
+                    });
+                (kind, origin)
+            }
+            Some(files) => {
+                let of_the_hub = [
+                    ("repo_id", self.repo_id.is_some()),
+                    ("revision", self.revision.is_some()),
+                    ("template", self.template.is_some()),
+                    ("variant", self.variant.is_some()),
+                    ("allow_patterns", self.allow_patterns.is_some()),
+                    ("ignore_patterns", self.ignore_patterns.is_some()),
+                ];
+                for (name, _) in of_the_hub.into_iter().filter(|(_, given)| *given) {
+                    rules.broken(
+                        name,
+                        "it belongs to a repository of the hub, not to `files`",
+                    );
+                }
+                let kind = self.kind.as_deref();
+                let kind = kind.map_or(Some(Kind::Generic), |text| rules.parsed("kind", text));
+                (kind, rules.files(files))
+            }
         };
         let description = rules.prose("description", self.description);
         let total_size_estimate = rules.number("total_size_estimate", self.total_size_estimate);
         let file_count_estimate = rules.number("file_count_estimate", self.file_count_estimate);
-        let (Some(model_id), Some(kind), Some(repo_id), Some(revision), []) =
-            (model_id, kind, repo_id, revision, rules.0.as_slice())
+        let (Some(model_id), Some(kind), Some(origin), []) =
+            (model_id, kind, origin, rules.0.as_slice())
         else {
             return Err(Problem::fields(rules.0));
         };
         Ok(NewModel {
             model_id,
             kind,
-            origin: Origin::Hub {
-                repo_id,
-                revision,
-                selection,
-            },
+            origin,
             description,
             total_size_estimate,
             file_count_estimate,
@@ -138,6 +170,33 @@ impl Rules {
         });
     }
 
+    /// All files with all that is wrong with each; whether they can lie side by side is asked when each is right.
+    fn files(&mut self, files: Vec<UrlFileBody>) -> Option<Origin> {
+        let mut read = Vec::with_capacity(files.len());
+        for (index, file) in files.into_iter().enumerate() {
+            match file.read() {
+                Ok(file) => read.push(file),
+                Err(errors) => {
+                    for (field, rule) in errors {
+                        self.broken(format!("files[{index}].{field}"), rule);
+                    }
+                    if self.0.len() > MOST_TOLD {
+                        return None;
+                    }
+                }
+            }
+        }
+        if self.0.is_empty()
+            && let Err(error) = check_url_files(&read)
+        {
+            self.broken(
+                format!("files[{}].{}", error.index, error.field),
+                error.rule,
+            );
+        }
+        Some(Origin::Urls { files: read })
+    }
+
     fn required<T: FromStr<Err: Display>>(
         &mut self,
         field: &'static str,
@@ -150,7 +209,7 @@ impl Rules {
                     format!("it is missing; one of {} is needed", known.join(", "))
                 }
                 "repo_id" => {
-                    "it is missing; a model is registered by its repository on the hub, `name` or `org/name`".to_owned()
+                    "it is missing; a model is registered by its repository on the hub, `name` or `org/name`, or by `files`".to_owned()
                 }
                 _ => "it is missing".to_owned(),
             };
@@ -310,12 +369,56 @@ mod tests {
 
     #[test]
     fn what_is_missing_and_what_is_not_supported_is_named() {
-        let errors =
-            refused(json!({"kind": "generic", "model_id": "m", "model_path": "/x", "files": []}));
+        let errors = refused(json!({"kind": "generic", "model_id": "m", "model_path": "/x"}));
         let fields: Vec<_> = errors.iter().map(|(field, _)| field.as_str()).collect();
-        assert_eq!(fields, ["files", "model_path", "repo_id"]);
-        assert!(errors[2].1.contains("`org/name`"));
+        assert_eq!(fields, ["model_path", "repo_id"]);
+        assert!(errors[1].1.contains("`org/name`"));
         assert!(refused(json!({}))[1].1.contains("diffusion_llm"));
+    }
+
+    #[test]
+    fn files_by_addresses_are_read_or_refused_one_by_one() {
+        let hash = "ab".repeat(32);
+        let body: RegistrationBody = serde_json::from_value(json!({
+            "model_id": "m", "files": [
+                {"url": "https://h/a?sig=1", "path": "a.bin", "sha256": hash, "size": 5},
+                {"url": "http://h/b", "path": "sub/b", "credential": "mine"},
+            ],
+        }))
+        .unwrap();
+        let model = body.into_model().unwrap();
+        let Origin::Urls { files } = model.origin else {
+            panic!("it has files");
+        };
+        assert_eq!((model.kind, files.len()), (Kind::Generic, 2));
+        assert_eq!(files[0].url.expose().as_str(), "https://h/a?sig=1");
+        assert_eq!(files[1].credential.as_deref(), Some("mine"));
+
+        let errors = refused(json!({"model_id": "m", "repo_id": "a/b", "files": [
+            {"url": "https://me:pw@h/a", "path": "../x", "sha256": "AB", "size": u64::MAX, "colour": 1},
+            {"path": "b"},
+        ]}));
+        let fields: Vec<_> = errors.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "repo_id",
+                "files[0].colour",
+                "files[0].url",
+                "files[0].path",
+                "files[0].sha256",
+                "files[0].size",
+                "files[1].url",
+            ]
+        );
+        assert!(errors[2].1.contains("credential") && !errors[2].1.contains("pw"));
+        for files in [
+            json!([]),
+            json!([{"url": "https://h/a", "path": "a"}, {"url": "https://h/b", "path": "A"}]),
+        ] {
+            let errors = refused(json!({"model_id": "m", "files": files}));
+            assert!(errors[0].0.starts_with("files["), "{errors:?}");
+        }
     }
 
     #[test]

@@ -134,6 +134,7 @@ fn repositories_are_found_by_their_folders() {
         "models--gpt2",
         "models--a--b--c",
         "datasets--x--y",
+        "others--x--y",
         "blobs",
         ".locks",
     ] {
@@ -147,6 +148,6 @@ fn repositories_are_found_by_their_folders() {
         .iter()
         .map(ToString::to_string)
         .collect();
-    assert_eq!(repos, ["gpt2", "org/name"]);
+    assert_eq!(repos, ["datasets/x/y", "gpt2", "org/name"]);
     assert!(Cache::new("/nonexistent/hub").repos().unwrap().is_empty());
 }

@@ -13,7 +13,7 @@ use super::super::output;
 use super::super::progress::Display;
 use super::super::registry;
 use crate::domain::{
-    CacheReport, CacheTarget, Failure, FailureCode, Inspection, Job, JobState, ModelId,
+    CacheReport, CacheTarget, Failure, FailureCode, Inspection, Job, JobState, ModelId, RepoId,
 };
 use crate::manager::{ManagerError, UnifiedModelDownloadManager, WorkScope};
 
@@ -98,8 +98,8 @@ async fn all(
 ) -> Result<(), CliError> {
     for found in super::super::models::all(manager).await? {
         let status = manager.get_download_status(found.id()).await?;
-        let from_hub = matches!(found.spec.origin, crate::domain::Origin::Hub { .. });
-        if from_hub && status.cache.exists && !outcome.unfinished {
+        let from_app = matches!(found.spec.origin, crate::domain::Origin::Handler { .. });
+        if !from_app && status.cache.exists && !outcome.unfinished {
             model(context, manager, found.id(), repair, outcome).await?;
         }
     }
@@ -113,14 +113,16 @@ async fn all(
     Ok(())
 }
 
-/// The revisions of model repositories that a target means; without one those that serve no registration.
+/// The revisions of repositories that a target means; without one those that serve no registration.
 fn revisions(report: &CacheReport, target: Option<&CacheTarget>) -> Vec<(String, String)> {
-    let repos = report.repos.iter().filter(|repo| repo.repo_type == "model");
-    let all = repos.flat_map(|repo| repo.revisions.iter().map(move |revision| (repo, revision)));
+    let all = report
+        .repos
+        .iter()
+        .flat_map(|repo| repo.revisions.iter().map(move |revision| (repo, revision)));
     all.filter(|(repo, revision)| match target {
         None => revision.models.is_empty(),
         Some(CacheTarget::Repo { repo_type, repo_id }) => {
-            *repo_type == "model" && repo.repo_id == repo_id.as_str()
+            *repo_type == repo.repo_type && repo.repo_id == repo_id.as_str()
         }
         Some(CacheTarget::Revision {
             repo_type,
@@ -128,13 +130,16 @@ fn revisions(report: &CacheReport, target: Option<&CacheTarget>) -> Vec<(String,
             revision: name,
         }) => {
             let name = name.as_str();
-            *repo_type == "model"
+            *repo_type == repo.repo_type
                 && repo.repo_id == repo_id.as_str()
                 && (revision.commit == name || revision.refs.iter().any(|r| r == name))
         }
         Some(CacheTarget::Commit(commit)) => revision.commit == *commit,
     })
-    .map(|(repo, revision)| (repo.repo_id.clone(), revision.commit.clone()))
+    .filter_map(|(repo, revision)| {
+        let typed = RepoId::of_type(&repo.repo_type, &repo.repo_id)?;
+        Some((typed.to_string(), revision.commit.clone()))
+    })
     .collect()
 }
 

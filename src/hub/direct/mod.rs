@@ -27,6 +27,7 @@ use url::{Position, Url};
 pub(super) use body::DirectBody;
 pub(super) use connect::tls;
 
+use super::guard::{Guard, is_forbidden};
 use super::http::{AGENT, CONNECT_TIMEOUT_MAX};
 use super::reply::{Content, Reply};
 use super::text::root_cause;
@@ -40,6 +41,8 @@ pub(super) struct Unanswered {
     pub(super) at_connect: bool,
     /// The fact, without any URL.
     pub(super) cause: String,
+    /// Whether the address is not allowed.
+    pub(super) forbidden: bool,
 }
 
 impl From<reqwest::Error> for Unanswered {
@@ -47,6 +50,7 @@ impl From<reqwest::Error> for Unanswered {
         let error = error.without_url();
         Self {
             at_connect: error.is_connect() || error.is_timeout() || error.is_builder(),
+            forbidden: false,
             cause: root_cause(&error),
         }
     }
@@ -63,7 +67,15 @@ impl Direct {
     /// Connections over `tls` for https and plain ones for http, each made within `connect_timeout`.
     pub(super) fn new(connect_timeout: Duration, tls: ClientConfig) -> Self {
         Self {
-            connector: connector(connect_timeout, tls),
+            connector: connector(connect_timeout, tls, None),
+            idle: Arc::default(),
+        }
+    }
+
+    /// The same, but names lead only where `guard` lets them. Addresses in the URL itself are the caller's to check.
+    pub(super) fn guarded(connect_timeout: Duration, tls: ClientConfig, guard: Guard) -> Self {
+        Self {
+            connector: connector(connect_timeout, tls, Some(guard)),
             idle: Arc::default(),
         }
     }
@@ -142,9 +154,10 @@ fn request(url: &Url, headers: &HeaderMap) -> Result<Request<Empty<bytes::Bytes>
     Ok(request)
 }
 
-fn unanswered(at_connect: bool, error: &dyn Error) -> Unanswered {
+fn unanswered(at_connect: bool, error: &(dyn Error + 'static)) -> Unanswered {
     Unanswered {
         at_connect,
+        forbidden: is_forbidden(error),
         cause: root_cause(error),
     }
 }

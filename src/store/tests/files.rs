@@ -484,7 +484,7 @@ async fn a_repository_of_ten_thousand_files_is_planned_within_a_second() {
     let claimed = bench.running("a").await;
     let plan: Vec<PlannedFile> = (0..10_000u64)
         .map(|n| PlannedFile {
-            digest: crate::domain::Digest::parse(&format!("{n:064x}")).unwrap(),
+            digest: crate::domain::Digest::parse(&format!("f{n:063x}")).unwrap(),
             ..file(&format!("folder/{n:05}.bin"), n, 'a')
         })
         .collect();

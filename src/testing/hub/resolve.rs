@@ -37,7 +37,8 @@ pub(super) fn resolve(
     if state.settings().resolve_cache {
         let path = utf8_percent_encode(path, PATH);
         let location = format!(
-            "/api/resolve-cache/models/{id}/{commit}/{path}?etag=%22{}%22",
+            "/api/resolve-cache/{}/{commit}/{path}?etag=%22{}%22",
+            typed(id),
             file.etag()
         );
         return Answer::text(
@@ -113,4 +114,16 @@ fn to_cdn(state: &State, id: &str, commit: &str, file: &FileSpec) -> Answer {
     .with("X-Linked-Etag", &format!("\"{sha256}\""))
     .with("X-Linked-Size", &file.content.size().to_string())
     .with("Accept-Ranges", "bytes")
+}
+
+/// A repository's place in the API.
+fn typed(id: &str) -> String {
+    let other = ["datasets/", "spaces/"]
+        .iter()
+        .any(|kind| id.starts_with(kind));
+    if other {
+        id.to_owned()
+    } else {
+        format!("models/{id}")
+    }
 }

@@ -107,8 +107,8 @@ fn hub(state: &State, request: &Request) -> Answer {
     }
     let answer = match (words.as_slice(), id) {
         (["api", "whoami-v2"], _) => info::whoami(state, token),
-        (["api", "models", rest @ ..], Some(id)) => {
-            let rest = &rest[id.split('/').count()..];
+        (["api", "models" | "datasets" | "spaces", rest @ ..], Some(id)) => {
+            let rest = &rest[bare(&id).split('/').count()..];
             match rest {
                 [] => info::model(state, &id, "main", request),
                 ["revision", revision] => info::model(state, &id, revision, request),
@@ -120,14 +120,18 @@ fn hub(state: &State, request: &Request) -> Answer {
                 _ => not_found(),
             }
         }
-        (["api", "resolve-cache", "models", rest @ ..], Some(id)) => {
-            match &rest[id.split('/').count()..] {
-                [commit, path @ ..] => {
-                    resolve::cached(state, &id, commit, &path.join("/"), request)
-                }
-                [] => not_found(),
-            }
-        }
+        (
+            [
+                "api",
+                "resolve-cache",
+                "models" | "datasets" | "spaces",
+                rest @ ..,
+            ],
+            Some(id),
+        ) => match &rest[bare(&id).split('/').count()..] {
+            [commit, path @ ..] => resolve::cached(state, &id, commit, &path.join("/"), request),
+            [] => not_found(),
+        },
         (["api", ..], _) => not_found(),
         (_, Some(id)) => match &words[id.split('/').count()..] {
             ["resolve", revision, path @ ..] => {
@@ -154,7 +158,13 @@ fn not_found() -> Answer {
     )
 }
 
-/// The repository that a path at the hub speaks of; one with a namespace has two parts.
+/// A repository's id without its type, which a model has none of.
+fn bare(id: &str) -> &str {
+    let typed = id.strip_prefix("datasets/");
+    typed.or_else(|| id.strip_prefix("spaces/")).unwrap_or(id)
+}
+
+/// The repository that a path at the hub speaks of; one with a namespace has two parts, and its type before it.
 fn repo_of(words: &[&str]) -> Option<String> {
     const TAILS: [&str; 6] = [
         "resolve",
@@ -164,11 +174,12 @@ fn repo_of(words: &[&str]) -> Option<String> {
         "paths-info",
         "xet-read-token",
     ];
-    let (rest, bare) = match words {
-        ["api", "resolve-cache", "models", rest @ ..] => (rest, false),
-        ["api", "models", rest @ ..] => (rest, true),
+    let (kind, rest, bare) = match words {
+        ["api", "resolve-cache", kind, rest @ ..] => (*kind, rest, false),
+        ["api", kind @ ("models" | "datasets" | "spaces"), rest @ ..] => (*kind, rest, true),
         ["api", ..] => return None,
-        rest => (rest, false),
+        [kind @ ("datasets" | "spaces"), rest @ ..] => (*kind, rest, false),
+        rest => ("models", rest, false),
     };
     let is_tail = |word: &&str| {
         TAILS.contains(word)
@@ -176,12 +187,16 @@ fn repo_of(words: &[&str]) -> Option<String> {
                 && word.len() == 40
                 && word.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    match rest {
+    let id = match rest {
         [name, tail, ..] if is_tail(tail) => Some((*name).to_owned()),
         [owner, name, tail, ..] if is_tail(tail) => Some(format!("{owner}/{name}")),
         [name] if bare => Some((*name).to_owned()),
         [owner, name] if bare => Some(format!("{owner}/{name}")),
         _ => None,
+    };
+    match kind {
+        "models" => id,
+        _ => id.map(|id| format!("{kind}/{id}")),
     }
 }
 
@@ -195,7 +210,7 @@ fn object(state: &State, place: Place, request: &Request) -> Option<String> {
     let id = repo_of(&words)?;
     let width = id.split('/').count();
     let path = match words.as_slice() {
-        ["api", "resolve-cache", "models", rest @ ..] => rest.get(width + 1..)?,
+        ["api", "resolve-cache", _, rest @ ..] => rest.get(bare(&id).split('/').count() + 1..)?,
         ["api", ..] => return None,
         rest if rest.get(width) == Some(&"resolve") => rest.get(width + 2..)?,
         _ => return None,

@@ -26,7 +26,6 @@ const REST: [u32; 21] = [
 
 #[test]
 fn left_out_with_the_reason() {
-    let artifacts = "belongs to artifacts outside the hub, with the guard for addresses; its cases stand with them";
     let elsewhere = |number, done, place: &str| {
         Case::left_out(
             number,
@@ -59,22 +58,6 @@ fn left_out_with_the_reason() {
         "markup in names and errors, shown by the dashboard in a browser",
         "tests/it/web.rs and tests/web, in a real Chromium",
     );
-    for (number, done) in [
-        ("117", "a private address, by number"),
-        ("118", "names that lead to private addresses"),
-        ("119", "other spellings of loopback"),
-        ("120", "the other blocks that are not public"),
-        ("122", "redirects to private addresses"),
-        (
-            "123",
-            "a name that changes between two questions (rebinding)",
-        ),
-        ("124", "what errors tell of a blocked address"),
-        ("125", "schemes that are not http"),
-        ("126", "names from Content-Disposition"),
-    ] {
-        Case::left_out(number, done, artifacts);
-    }
     Case::left_out(
         "129",
         "archives that lead out or burst",

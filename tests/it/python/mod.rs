@@ -2,3 +2,4 @@
 
 mod finds;
 mod shares;
+mod types;

@@ -1,6 +1,7 @@
 //! What the tests through the doors share: a sandbox, the service in it, and ways to look at both.
 
 mod db;
+mod files;
 mod http;
 mod sandbox;
 mod service;
@@ -9,6 +10,7 @@ mod wait;
 
 pub(crate) use self::{
     db::Db,
+    files::{FileServer, Length, Served},
     http::{Client, Reply, Stream},
     sandbox::{Ran, Sandbox},
     service::Service,

@@ -108,8 +108,15 @@ impl Sandbox {
 
     /// The folder of a repository in the cache.
     pub(crate) fn repo_folder(&self, id: &str) -> PathBuf {
-        self.cache()
-            .join(format!("models--{}", id.replace('/', "--")))
+        let other = ["datasets/", "spaces/"]
+            .iter()
+            .any(|kind| id.starts_with(kind));
+        let typed = if other {
+            id.to_owned()
+        } else {
+            format!("models/{id}")
+        };
+        self.cache().join(typed.replace('/', "--"))
     }
 
     /// The names in a repository's `blobs`, sorted; empty when there is no such folder.
@@ -152,7 +159,12 @@ impl Sandbox {
 
     /// The database.
     pub(crate) fn db(&self) -> Db {
-        Db::new(&self.path("modelhaul.db"))
+        self.db_at("modelhaul.db")
+    }
+
+    /// The database of an app.
+    pub(crate) fn db_at(&self, name: &str) -> Db {
+        Db::new(&self.path(name))
     }
 
     /// A command in this environment and nothing of the host's.

@@ -42,6 +42,14 @@ impl Venv {
             .clone()
     }
 
+    /// A store that speaks S3.
+    pub(crate) fn s3() -> Option<Self> {
+        static READY: OnceLock<Option<Venv>> = OnceLock::new();
+        READY
+            .get_or_init(|| Self::make("s3", "moto[server]==5.*"))
+            .clone()
+    }
+
     /// A program of the environment.
     pub(crate) fn program(&self, sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
         let bin = self.0.join("bin");

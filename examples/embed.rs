@@ -1,0 +1,49 @@
+//! An app that brings its own download queue: `embed FOLDER HUB REPOSITORY`, for example
+//! `cargo run --example embed -- /tmp/app https://huggingface.co fancyfeast/llama-joycaption-beta-one-hf-llava`.
+//! Kill it and start it again: it goes on where it was.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use modelhaul::{
+    ManagerOptions, ModelId, RegisterOptions, SystemClock, UnifiedModelDownloadManager, WorkScope,
+};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let [folder, hub, repository] = std::env::args()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| "FOLDER HUB REPOSITORY")?;
+    let folder = PathBuf::from(folder);
+    let options = ManagerOptions::new(folder.join("app.db"), folder.join("hub"), hub.parse()?);
+    let manager = UnifiedModelDownloadManager::open(options, Arc::new(SystemClock::new())).await?;
+    let id: ModelId = "captioner".parse()?;
+    manager
+        .register_caption_generator(id.clone(), repository.parse()?, RegisterOptions::default())
+        .await?;
+    manager.start_download(&id).await?;
+
+    let stop = CancellationToken::new();
+    let (worker, stopping) = (manager.clone(), stop.clone());
+    let work = tokio::spawn(async move { worker.run(WorkScope::All, stopping).await });
+    loop {
+        let status = manager
+            .wait(&id, std::time::Duration::from_millis(500))
+            .await?;
+        let progress = &status.progress;
+        println!(
+            "{}: {} of {:?} bytes",
+            status.state, progress.bytes_downloaded, progress.bytes_total
+        );
+        if matches!(status.state.as_str(), "completed" | "failed") {
+            break;
+        }
+    }
+    stop.cancel();
+    work.await??;
+    manager.close().await;
+    Ok(())
+}
