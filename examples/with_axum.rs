@@ -1,9 +1,14 @@
-//! An app with its own HTTP server and the routes of modelhaul in it: `with_axum FOLDER HUB PORT`. A model of its own,
+//! An app with its own HTTP server and the routes of modelhaul in it: `with_axum FOLDER HUB PORT FILE_URL`. A model of its own,
 //! from any address of the web, is brought by a function:
 //!
 //!     curl localhost:PORT/hello
 //!     curl -X POST localhost:PORT/api/model-download/words/start
 //!     curl localhost:PORT/api/v1/models/words
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it says where it listens, and its own file gets its name by a rename"
+)]
 
 use std::error::Error;
 use std::future::Future;
@@ -19,6 +24,7 @@ use modelhaul::{
     UnifiedModelDownloadManager, WorkScope,
 };
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Fetches one file, and goes on where it was.
@@ -46,24 +52,28 @@ impl DownloadHandler for OneFile {
                 .truncate(body.start() == 0)
                 .open(&part)
                 .await
-                .map_err(failed)?;
+                .map_err(|error| failed(&error))?;
             let mut done = body.start();
             context.progress.current_file(Some("words.txt"));
             while let Some(chunk) = tokio::select! {
                 chunk = body.chunk() => chunk?,
                 () = context.cancelled.cancelled() => return Ok(()),
             } {
-                file.write_all(&chunk).await.map_err(failed)?;
+                file.write_all(&chunk)
+                    .await
+                    .map_err(|error| failed(&error))?;
                 done += chunk.len() as u64;
                 context.progress.bytes(done);
             }
-            file.sync_all().await.map_err(failed)?;
-            tokio::fs::rename(&part, &self.to).await.map_err(failed)
+            file.sync_all().await.map_err(|error| failed(&error))?;
+            tokio::fs::rename(&part, &self.to)
+                .await
+                .map_err(|error| failed(&error))
         })
     }
 }
 
-fn failed(error: std::io::Error) -> HandlerError {
+fn failed(error: &std::io::Error) -> HandlerError {
     HandlerError {
         message: error.to_string(),
         retryable: true,
@@ -106,7 +116,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let stop = CancellationToken::new();
     let (worker, stopping) = (manager.clone(), stop.clone());
-    let work = tokio::spawn(async move { worker.run(WorkScope::All, stopping).await });
+    let mut work = JoinSet::new();
+    work.spawn(async move { worker.run(WorkScope::All, stopping).await });
     let end = async move {
         // Without Ctrl-C the app runs until it is killed, which loses nothing.
         if tokio::signal::ctrl_c().await.is_err() {
@@ -118,7 +129,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_graceful_shutdown(end)
         .await?;
     stop.cancel();
-    work.await??;
+    while let Some(ended) = work.join_next().await {
+        ended??;
+    }
     manager.close().await;
     Ok(())
 }

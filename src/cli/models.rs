@@ -24,7 +24,7 @@ pub(crate) enum ModelsCommand {
     /// List them.
     Ls,
     /// Add one; the same one again changes nothing.
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     /// Remove one; the cache is not touched, but the files of a model from addresses go with it.
     Rm {
         /// Its id.

@@ -189,8 +189,10 @@ fn unfit(path: &str) -> Option<&'static str> {
     })
 }
 
-/// The version of such a list, in the place of a commit: it changes with what the files are, and for a file with a known
-/// hash not with where they come from, so that a renewed address goes on with what is here.
+/// The version of such a list, in the place of a commit.
+///
+/// It changes with what the files are, and for a file with a known hash not with where they come from, so that a renewed
+/// address goes on with what is here.
 pub fn version_of(files: &[UrlFile]) -> CommitHash {
     let mut hash = Sha256::new();
     for file in files {

@@ -170,7 +170,7 @@ impl Credential {
         }
         match url.origin() {
             Origin::Opaque(_) => false,
-            origin => origin == self.origin.origin(),
+            origin @ Origin::Tuple(..) => origin == self.origin.origin(),
         }
     }
 

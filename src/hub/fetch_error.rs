@@ -188,22 +188,18 @@ impl FetchError {
 
     /// The failure as rows keep it, with the file's name.
     pub(crate) fn failure(&self, file: &RepoPath) -> Failure {
-        match self {
-            Self::Hub(error) => {
-                let mut failure = error.failure();
-                if !matches!(error, HubError::FileNotFound { .. }) {
-                    failure.message = format!("file `{file}`: {}", failure.message);
-                }
-                failure
+        if let Self::Hub(error) = self {
+            let mut failure = error.failure();
+            if !matches!(error, HubError::FileNotFound { .. }) {
+                failure.message = format!("file `{file}`: {}", failure.message);
             }
-            _ => {
-                let failure = Failure::new(self.code(), format!("file `{file}`: {self}"))
-                    .with_retry_after(self.retry_after());
-                match self.remedy() {
-                    Some(remedy) => failure.with_remedy(remedy),
-                    None => failure,
-                }
-            }
+            return failure;
+        }
+        let failure = Failure::new(self.code(), format!("file `{file}`: {self}"))
+            .with_retry_after(self.retry_after());
+        match self.remedy() {
+            Some(remedy) => failure.with_remedy(remedy),
+            None => failure,
         }
     }
 }

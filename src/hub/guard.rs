@@ -85,7 +85,8 @@ pub(super) fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
         let inner = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
-        if error.is::<Forbidden>() || inner.is_some_and(|inner| inner.is::<Forbidden>()) {
+        if error.is::<Forbidden>() || inner.is_some_and(<dyn Error + Send + Sync>::is::<Forbidden>)
+        {
             return true;
         }
         cause = error.source();

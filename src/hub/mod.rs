@@ -110,40 +110,46 @@ impl Hub {
     /// Fails when the endpoint is no hub address, the proxy is no proxy address, or the system has no
     /// certificates.
     pub(crate) fn new(options: HubOptions) -> Result<Self, HubError> {
+        let HubOptions {
+            endpoint,
+            mirrors,
+            tokens,
+            metadata_timeout,
+            read_timeout,
+            proxy,
+            no_proxy,
+            offline,
+            clock,
+            metrics,
+        } = options;
         let tls = direct::tls()?;
         // A proxy is the client's matter: it knows which hosts go around it, and how to ask it.
-        let direct = options.proxy.is_none().then(|| {
-            let longest = options.metadata_timeout.min(CONNECT_TIMEOUT_MAX);
+        let direct = proxy.is_none().then(|| {
+            let longest = metadata_timeout.min(CONNECT_TIMEOUT_MAX);
             Direct::new(longest, tls.clone())
         });
-        let client = client(
-            options.metadata_timeout,
-            tls,
-            options.proxy.as_ref(),
-            options.no_proxy.as_deref(),
-        )?;
+        let client = client(metadata_timeout, tls, proxy.as_ref(), no_proxy.as_deref())?;
         let wire = |endpoint: &Url, tokens: TokenSource| {
             Ok::<_, HubError>(Arc::new(Wire {
                 endpoint: Endpoint::new(endpoint.clone())?,
                 client: client.clone(),
                 direct: direct.clone(),
                 tokens,
-                metadata_timeout: options.metadata_timeout,
-                read_timeout: options.read_timeout,
-                proxy: options.proxy.as_ref().map(host_of),
-                offline: options.offline,
-                clock: Arc::clone(&options.clock),
-                metrics: Arc::clone(&options.metrics),
+                metadata_timeout,
+                read_timeout,
+                proxy: proxy.as_ref().map(host_of),
+                offline,
+                clock: Arc::clone(&clock),
+                metrics: Arc::clone(&metrics),
             }))
         };
-        let mirrors: Result<Vec<_>, HubError> = options
-            .mirrors
+        let mirrors: Result<Vec<_>, HubError> = mirrors
             .iter()
             .map(|mirror| Ok((wire(mirror, TokenSource::default())?, Arc::default())))
             .collect();
         Ok(Self {
             mirrors: mirrors?.into(),
-            wire: wire(&options.endpoint, options.tokens.clone())?,
+            wire: wire(&endpoint, tokens)?,
             health: Arc::default(),
         })
     }

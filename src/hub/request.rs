@@ -119,12 +119,12 @@ impl Wire {
     ) -> Result<Reply, Unanswered> {
         let headers = self.headers(url, token, range);
         let asked = Instant::now();
-        let answer = match self.direct.as_ref().filter(|_| Direct::speaks(url)) {
-            Some(direct) => direct.get(url, headers).await,
-            None => {
-                let answer = self.client.get(url.clone()).headers(headers).send().await;
-                answer.map(Reply::from).map_err(Unanswered::from)
-            }
+        let direct = self.direct.as_ref().filter(|_| Direct::speaks(url));
+        let answer = if let Some(direct) = direct {
+            direct.get(url, headers).await
+        } else {
+            let answer = self.client.get(url.clone()).headers(headers).send().await;
+            answer.map(Reply::from).map_err(Unanswered::from)
         };
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
         self.metrics

@@ -34,7 +34,11 @@ impl HandlerClient {
             message: format!("this is no address of a file: {error}"),
             retryable: false,
         })?;
-        let answer = self.web.get(url, start).await.map_err(failed)?;
+        let answer = self
+            .web
+            .get(url, start)
+            .await
+            .map_err(|error| failed(&error))?;
         Ok(HandlerBody { answer })
     }
 }
@@ -55,11 +59,11 @@ impl HandlerBody {
     /// # Errors
     /// Retryable: the connection broke, fell silent, or ended before the length that the server had named.
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HandlerError> {
-        self.answer.chunk().await.map_err(failed)
+        self.answer.chunk().await.map_err(|error| failed(&error))
     }
 }
 
-fn failed(error: FetchError) -> HandlerError {
+fn failed(error: &FetchError) -> HandlerError {
     let name = RepoPath::parse("download").expect("a plain name");
     let failure = error.failure(&name);
     HandlerError {

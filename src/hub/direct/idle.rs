@@ -22,7 +22,7 @@ pub(super) struct Idle(Mutex<HashMap<String, Vec<(Instant, Kept)>>>);
 
 #[derive(Debug)]
 enum Kept {
-    Ready(Stream),
+    Ready(Box<Stream>),
     /// Being made; none when that failed, which whoever needs one finds out again.
     Coming(AbortOnDropHandle<Option<Stream>>),
 }
@@ -32,7 +32,7 @@ impl Idle {
     pub(super) async fn take(&self, place: &str) -> Option<Stream> {
         while let Some((since, kept)) = self.pop(place) {
             let stream = match kept {
-                Kept::Ready(stream) => Some(stream),
+                Kept::Ready(stream) => Some(*stream),
                 Kept::Coming(making) => making.await.ok().flatten(),
             };
             if since.elapsed() < LONGEST
@@ -62,7 +62,7 @@ impl Idle {
 
     /// Keeps a connection.
     pub(super) fn keep(&self, place: String, stream: Stream) {
-        self.push(place, Kept::Ready(stream));
+        self.push(place, Kept::Ready(Box::new(stream)));
     }
 
     /// Keeps a connection that is being made; those that are ready are used before it.

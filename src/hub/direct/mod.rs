@@ -20,7 +20,7 @@ use hyper::header::{ACCEPT, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 use rustls::ClientConfig;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt as _;
 use url::{Position, Url};
 
@@ -61,6 +61,8 @@ impl From<reqwest::Error> for Unanswered {
 pub(super) struct Direct {
     connector: Connector,
     idle: Arc<Idle>,
+    /// Connections that are made ahead.
+    making: TaskTracker,
 }
 
 impl Direct {
@@ -69,6 +71,7 @@ impl Direct {
         Self {
             connector: connector(connect_timeout, tls, None),
             idle: Arc::default(),
+            making: TaskTracker::new(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Direct {
         Self {
             connector: connector(connect_timeout, tls, Some(guard)),
             idle: Arc::default(),
+            making: TaskTracker::new(),
         }
     }
 
@@ -91,7 +95,7 @@ impl Direct {
         let place = &url[Position::BeforeScheme..Position::AfterPort];
         if let Some(stream) = self.idle.take(place).await {
             let request = request(url, &headers)?;
-            match exchange::exchange(stream, request).await {
+            match Box::pin(exchange::exchange(stream, request)).await {
                 Ok(answered) => return Ok(self.reply(place, answered)),
                 // The server may have closed it just now: that says nothing about the next one.
                 Err(error) => tracing::debug!(%error, "A connection that was kept is dead."),
@@ -99,11 +103,11 @@ impl Direct {
         }
         let address: Uri = place.parse().map_err(|error| unanswered(true, &error))?;
         let connector = self.connector.clone();
-        let stream = connector
-            .oneshot(address)
+        // On the heap: these would be most of every future that asks for something.
+        let stream = Box::pin(connector.oneshot(address))
             .await
             .map_err(|error| unanswered(true, &*error))?;
-        let answered = exchange::exchange(stream, request(url, &headers)?)
+        let answered = Box::pin(exchange::exchange(stream, request(url, &headers)?))
             .await
             .map_err(|error| unanswered(false, &error))?;
         Ok(self.reply(place, answered))
@@ -119,7 +123,7 @@ impl Direct {
         for _ in self.idle.count(place)..count {
             let making = self.connector.clone().oneshot(address.clone());
             let making = async { timeout(CONNECT_TIMEOUT_MAX, making).await.ok()?.ok() };
-            let making = AbortOnDropHandle::new(tokio::spawn(making));
+            let making = AbortOnDropHandle::new(self.making.spawn(making));
             self.idle.keep_coming(place.to_owned(), making);
         }
     }

@@ -317,7 +317,7 @@ mod tests {
             0,
         )
         .unwrap();
-        let roots = Roots::new(&[inside.clone()]);
+        let roots = Roots::new(std::slice::from_ref(&inside));
         assert!(roots.look(&url(&inside.join("f"))).is_ok());
         assert!(roots.look(&url(&inside.join("good"))).is_ok());
         for bad in ["link", "folder/f", "pipe", "../out/f", ""] {

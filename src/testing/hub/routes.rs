@@ -175,10 +175,11 @@ fn repo_of(words: &[&str]) -> Option<String> {
         "xet-read-token",
     ];
     let (kind, rest, bare) = match words {
-        ["api", "resolve-cache", kind, rest @ ..] => (*kind, rest, false),
         ["api", kind @ ("models" | "datasets" | "spaces"), rest @ ..] => (*kind, rest, true),
+        ["api", "resolve-cache", kind, rest @ ..] | [kind @ ("datasets" | "spaces"), rest @ ..] => {
+            (*kind, rest, false)
+        }
         ["api", ..] => return None,
-        [kind @ ("datasets" | "spaces"), rest @ ..] => (*kind, rest, false),
         rest => ("models", rest, false),
     };
     let is_tail = |word: &&str| {

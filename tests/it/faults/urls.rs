@@ -4,6 +4,7 @@
 //! it without any allowed network. Left out where namespaces cannot be made. What needs no network of its own is asked
 //! of the service at its door.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,10 @@ fn assert_blocked(ran: &Ran, what: &str) {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 #[test]

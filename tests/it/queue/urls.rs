@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use modelhaul::testing::Content;
 use serde_json::{Value, json};
 
+use super::kit::is_part;
 use crate::support::{FileServer, LONG, Length, Sandbox, Served, Service, holds, wait_for};
 use crate::world::{quick, walk};
 
@@ -50,7 +51,7 @@ fn shown(status: &Value, path: &str) -> Vec<u8> {
 fn finals(sandbox: &Sandbox) -> Vec<String> {
     let all = walk(&sandbox.path("artifacts")).into_iter();
     all.filter(|path| path.contains("/snapshots/") || path.contains("/blobs/"))
-        .filter(|path| !path.ends_with(".part"))
+        .filter(|path| !is_part(path))
         .collect()
 }
 
@@ -291,7 +292,7 @@ fn a_file_that_changes_between_attempts_begins_anew_and_says_so() {
     assert_eq!(told, "f");
     assert!(service.logs().contains("begins anew"));
     let parts = walk(&sandbox.path("artifacts")).into_iter();
-    assert_eq!(parts.filter(|path| path.ends_with(".part")).count(), 0);
+    assert_eq!(parts.filter(|path| is_part(path)).count(), 0);
 
     // Also within one attempt.
     let odd = content(11, 20 * MIB);
@@ -526,7 +527,7 @@ fn the_command_line_registers_pulls_and_purges() {
     let parts = || {
         walk(&sandbox.path("artifacts"))
             .into_iter()
-            .filter(|path| path.ends_with(".part"))
+            .filter(|path| is_part(path))
             .count()
     };
     wait_for(LONG, "the part is gone", || holds(parts() == 0));

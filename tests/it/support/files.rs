@@ -1,6 +1,7 @@
 //! A plain file server, as there are many: with or without ranges, versions, lengths and manners.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -257,17 +258,17 @@ fn answer(
     let (status, body) = match range {
         Some(range) => {
             let (first, last) = (range.start, range.end - 1);
-            head += &format!("content-range: bytes {first}-{last}/{told}\r\n");
+            write!(head, "content-range: bytes {first}-{last}/{told}\r\n").unwrap();
             (206, range)
         }
         None => (200, 0..told),
     };
     let keep = file.length != Length::Untold;
-    head += &if keep {
-        format!("content-length: {}\r\n", body.end - body.start)
+    if keep {
+        write!(head, "content-length: {}\r\n", body.end - body.start).unwrap();
     } else {
-        "connection: close\r\n".to_owned()
-    };
+        head.push_str("connection: close\r\n");
+    }
     stream.write_all(format!("HTTP/1.1 {status} Status\r\n{head}\r\n").as_bytes())?;
     let began = Instant::now();
     let (mut at, mut gone) = (body.start, 0);
@@ -282,8 +283,8 @@ fn answer(
         sent(end - at);
         gone += end - at;
         at = end;
-        if file.rate > 0 {
-            let due = Duration::from_micros(gone * 1_000_000 / file.rate);
+        if let Some(micros) = (gone * 1_000_000).checked_div(file.rate) {
+            let due = Duration::from_micros(micros);
             pace(due.saturating_sub(began.elapsed()));
         }
     }
