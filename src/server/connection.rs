@@ -36,6 +36,8 @@ pub(super) async fn serve(
         let request = request.map(|body| seat.watch(body));
         let (answer, seat) = (doors.clone().oneshot(request), seat.clone());
         async move {
+            // A client that sends hundreds of requests in one heap must not be answered to its last one while others wait.
+            tokio::task::yield_now().await;
             let answer = answer.await;
             if let Ok(answer) = &answer
                 && answer.extensions().get::<Endless>().is_some()
