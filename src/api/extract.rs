@@ -187,6 +187,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Ok(axum::Json(value)) => Ok(value),
         Err(JsonRejection::JsonDataError(error)) => {
             let cause = cause_of(&error);
+            // The place of a field that is named says nothing more.
+            let cause = cause
+                .rsplit_once(" at line ")
+                .map_or(cause.as_str(), |(rule, _)| rule);
             // The cause begins with the path of the field when there is one.
             match cause.split_once(": ") {
                 Some((field, rule)) if is_field(field) => Err(Problem::field(field, rule)),

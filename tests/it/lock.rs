@@ -72,7 +72,7 @@ fn a_file_that_differs_ends_it_before_a_byte_is_fetched() {
         .iter()
         .find(|f| f.path == "model.onnx")
         .unwrap();
-    let forged = text.replace(model.etag(), &"0".repeat(64));
+    let forged = text.replace(model.etag(), &"1".repeat(64));
     assert_ne!(forged, text);
     fs::write(second.path("models.lock"), &forged).unwrap();
     hub.reset_records();
@@ -85,7 +85,7 @@ fn a_file_that_differs_ends_it_before_a_byte_is_fetched() {
     let refused = second.run(&["pull", "--locked", id]);
     assert_eq!(refused.code, Some(32), "{refused:#?}");
     assert!(refused.stderr.contains("model.onnx"), "{}", refused.stderr);
-    assert!(refused.stderr.contains(&"0".repeat(64)));
+    assert!(refused.stderr.contains(&"1".repeat(64)));
     assert_eq!(hub.bytes_sent("*.onnx") + hub.bytes_sent("*.csv"), 0);
     assert_eq!(second.db().value("SELECT count(*) FROM jobs"), 0);
     assert!(second.blobs(WDV3).is_empty());

@@ -38,14 +38,14 @@ fn a_registration_is_made_once_and_a_different_one_conflicts() {
 fn every_broken_rule_is_named_at_once() {
     let sandbox = Sandbox::new();
     let service = sandbox.serve();
-    let body = json!({"model_id": "a b", "kind": "colourful", "colour": 1, "files": [], "repo_id": "../x", "revision": "a..b"});
+    let body = json!({"model_id": "a b", "kind": "colourful", "colour": 1, "paths": [], "repo_id": "../x", "revision": "a..b"});
     let refused = problem(&service.register(&body), 422, "invalid_body");
     let errors = refused["errors"].as_array().unwrap();
     let fields: Vec<&str> = errors
         .iter()
         .map(|e| e["field"].as_str().unwrap())
         .collect();
-    for field in ["colour", "files", "kind", "model_id", "repo_id", "revision"] {
+    for field in ["colour", "paths", "kind", "model_id", "repo_id", "revision"] {
         assert!(fields.contains(&field), "{field} is not in {refused:#}");
     }
     let unknown = json!({"model_id": "x", "kind": "caption", "repo_id": WDV3, "template": "wdv9"});
