@@ -117,3 +117,6 @@ fn source_error(error: &FetchError, path: &RepoPath) -> SourceError {
     };
     SourceError::new(kind, failure)
 }
+
+#[cfg(test)]
+mod tests;
