@@ -4,8 +4,10 @@
 //! name, since a part has exactly one name.
 
 use std::fs::File;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::Errno;
 
 use super::layout::PartName;
 use super::part::copy_range;
@@ -38,17 +40,20 @@ impl Cache {
 
     /// Gives a file elsewhere the blob's name too. From then on a change of one is a change of both.
     ///
-    /// The caller holds the blob's lock and has proven the content. A name that is taken stays.
+    /// The caller holds the blob's lock and has proven the content of this very file, which is synced here: whoever wrote
+    /// it may not have done so. What was opened gets the name, wherever the path leads by now. A name that is taken stays.
     ///
     /// # Errors
-    /// Also when the file is on another file system.
-    pub(crate) fn link_in(&self, repo: &RepoId, digest: &Digest, source: &Path) -> Result<()> {
+    /// Also when the file is on another file system, or where the system has no `/proc`.
+    pub(crate) fn link_in(&self, repo: &RepoId, digest: &Digest, source: &File) -> Result<()> {
         let to = self.blob_path(repo, digest);
         self.ensure_dir_for_now(&self.blobs_dir(repo))?;
-        match std::fs::hard_link(source, &to) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(CacheError::io("link a file to", to, error)),
+        let failed = |error| CacheError::io("link a file to", &to, error);
+        source.sync_all().map_err(failed)?;
+        let opened = format!("/proc/self/fd/{}", source.as_raw_fd());
+        match rustix::fs::linkat(CWD, opened, CWD, &to, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(failed(errno.into())),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong in the cache, always with the path that it happened to.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
@@ -81,11 +81,6 @@ pub(crate) enum CacheError {
 }
 
 impl CacheError {
-    /// A file outside of the cache that is to be taken in cannot be read.
-    pub(crate) fn foreign_unreadable(path: &Path, source: io::Error) -> Self {
-        Self::io("read", path, source)
-    }
-
     /// An error of the file system at `path`.
     pub(super) fn io(
         action: &'static str,

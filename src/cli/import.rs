@@ -64,12 +64,13 @@ pub(crate) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Cl
     };
     let (manager, id, adoption) = imported?;
     for file in &adoption.files {
-        if file.outcome == Adopted::Different {
-            let path = &file.path;
-            context
-                .output
-                .hint(&format!("{path}: the file there has another content"));
-        }
+        let why = match file.outcome {
+            Adopted::Different => "the file there has another content",
+            Adopted::Unreadable => "what may be it cannot be read",
+            Adopted::Locked => "another program fetches it now",
+            Adopted::Taken | Adopted::WasHere | Adopted::NotFound => continue,
+        };
+        context.output.hint(&format!("{}: {why}", file.path));
     }
     let (taken, here) = (
         adoption.count(Adopted::Taken),

@@ -26,6 +26,8 @@ pub enum Adopted {
     WasHere,
     /// There is a file of its name, with another content.
     Different,
+    /// What may be it cannot be read.
+    Unreadable,
     /// Nothing there has its content.
     NotFound,
     /// Another program fetches it now.

@@ -74,17 +74,25 @@ fn take(
     let mut candidates: Vec<&PathBuf> = same_length.iter().collect();
     // The one with the right name first: it is nearly always the right one.
     candidates.sort_by_key(|path| (**path != named, path.file_name() != named.file_name()));
+    let mut unreadable = false;
     for path in &candidates {
-        let unreadable = |error| CacheError::foreign_unreadable(path, error);
-        let mut source = File::open(path).map_err(unreadable)?;
-        match content_matches(&mut source, &file.digest, file.size, |_| go_on()) {
-            Ok(Some(true)) => {}
-            Ok(Some(false)) => continue,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        }
+        let opened = File::open(path).and_then(|mut source| {
+            let right = content_matches(&mut source, &file.digest, file.size, |_| go_on())?;
+            Ok((source, right))
+        });
+        let source = match opened {
+            Ok((source, Some(true))) => source,
+            Ok((_, Some(false))) => continue,
+            Ok((_, None)) => return Ok(None),
+            // It may be a stranger that only has the length of one of ours.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "A file cannot be read.");
+                unreadable = true;
+                continue;
+            }
+        };
         match how {
-            AdoptedHow::HardLink => cache.link_in(repo, &file.digest, path)?,
+            AdoptedHow::HardLink => cache.link_in(repo, &file.digest, &source)?,
             AdoptedHow::Copy => {
                 let (part, mut copy) = cache.copy_in(repo, &file.digest, &source, file.size)?;
                 // Somebody may have written to the file since it was read: what counts is what was copied.
@@ -98,7 +106,9 @@ fn take(
         }
         return Ok(Some((Adopted::Taken, Some((*path).clone()))));
     }
-    let outcome = if candidates.iter().any(|path| **path == named) || named.is_file() {
+    let outcome = if unreadable {
+        Adopted::Unreadable
+    } else if named.is_file() {
         Adopted::Different
     } else {
         Adopted::NotFound

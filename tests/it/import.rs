@@ -125,13 +125,22 @@ fn a_hard_link_needs_no_room_and_a_wrong_place_is_said() {
     let hub = hub_of(&spec);
     let sandbox = Sandbox::with(&hub);
     let folder = old_folder(&sandbox, &spec);
+    // A link to a file counts as the file that it leads to, and what cannot be read is in nobody's way.
+    let linked = folder.join("elsewhere/deep/x.safetensors");
+    fs::rename(&linked, sandbox.path("moved")).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("moved"), &linked).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("hf"), folder.join("aside")).unwrap();
     let place = folder.display().to_string();
     sandbox
         .run(&["import", "-q", &place, ID, "--hard-link"])
         .ok();
     sandbox.assert_snapshot(&spec, &hub.head(ID, "main").unwrap());
-    let there = fs::metadata(folder.join("elsewhere/deep/x.safetensors")).unwrap();
+    let there = fs::metadata(sandbox.path("moved")).unwrap();
     assert_eq!(there.nlink(), 2);
+    for name in sandbox.blobs(ID) {
+        let blob = fs::symlink_metadata(sandbox.repo_folder(ID).join("blobs").join(&name));
+        assert!(blob.unwrap().is_file(), "{name} is no file of its own");
+    }
     let nowhere = sandbox.run(&["import", "/nowhere/at/all", ID]);
     assert_eq!(nowhere.code, Some(2), "{nowhere:#?}");
     assert!(
