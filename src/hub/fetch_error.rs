@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::HubError;
+use super::direct::Unanswered;
+use super::reply::Reply;
 use crate::domain::{Failure, FailureCode, RepoPath};
 
 /// Where a connection broke.
@@ -76,6 +80,9 @@ pub(crate) enum FetchError {
     /// A redirect that is not followed.
     #[error("{url} sent a redirect that is not followed: {rule}")]
     Redirect { url: String, rule: String },
+    /// No signed address can be made of it.
+    #[error("{url} cannot be signed: {rule}")]
+    Unsigned { url: String, rule: String },
     /// The address, or one that it leads to, is not allowed. Which one it was is not said.
     #[error("{url} leads to an address that is not public")]
     Blocked { url: String },
@@ -116,6 +123,33 @@ const fn doing(at: BrokenAt) -> &'static str {
     }
 }
 
+/// Waits for an answer with bytes; `url` is what an error names, without a secret.
+pub(super) async fn answered(
+    sent: impl Future<Output = Result<Reply, Unanswered>>,
+    patience: Duration,
+    url: &str,
+) -> Result<Reply, FetchError> {
+    let url = url.to_owned();
+    match timeout(patience, sent).await {
+        Ok(Ok(reply)) => Ok(reply),
+        Err(_elapsed) => Err(FetchError::Stall {
+            url,
+            waited: patience,
+            got: 0,
+        }),
+        Ok(Err(why)) if why.forbidden => Err(FetchError::Blocked { url }),
+        Ok(Err(why)) => Err(FetchError::Transport {
+            url,
+            at: if why.at_connect {
+                BrokenAt::Connect
+            } else {
+                BrokenAt::Answer
+            },
+            cause: why.cause,
+        }),
+    }
+}
+
 impl FetchError {
     /// The stable code.
     pub(crate) const fn code(&self) -> FailureCode {
@@ -127,7 +161,8 @@ impl FetchError {
             | Self::Stall { .. } => FailureCode::Timeout,
             Self::Status {
                 status: 501 | 505, ..
-            } => FailureCode::NotSupported,
+            }
+            | Self::Unsigned { .. } => FailureCode::NotSupported,
             Self::Status {
                 status: 500..=599, ..
             } => FailureCode::ServerError,

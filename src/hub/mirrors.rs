@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::HubError;
 use super::fetch_error::FetchError;
 use super::range_body::RangeBody;
 use super::reader::RangeReader;
-use crate::domain::RepoPath;
+use crate::domain::{FailureCode, RepoPath};
 
 /// After a failure others go before for so long; doubles up to `LONGEST` with each one in a row.
 const FIRST: Duration = Duration::from_secs(10);
@@ -129,16 +128,16 @@ impl FileReader {
     }
 }
 
-/// Whether another place may do better.
+/// Whether another place may do better: trouble on the way or at the server, not what the hub says of the file.
 fn is_of_the_place(error: &FetchError) -> bool {
-    match error {
-        FetchError::Hub(HubError::Offline) => false,
-        FetchError::RateLimited { .. }
-        | FetchError::Stall { .. }
-        | FetchError::Transport { .. }
-        | FetchError::Cut { .. } => true,
-        _ => error.code().is_retryable(),
-    }
+    matches!(
+        error.code(),
+        FailureCode::HubUnreachable
+            | FailureCode::Network
+            | FailureCode::Timeout
+            | FailureCode::ServerError
+            | FailureCode::RateLimited
+    )
 }
 
 impl FileBody {
@@ -182,5 +181,21 @@ mod tests {
         }
         let until = health.avoided(Instant::now()).unwrap();
         assert_eq!(until, Instant::now() + LONGEST);
+    }
+
+    #[test]
+    fn what_the_hub_says_of_a_file_sends_nobody_elsewhere() {
+        let url = || "https://hub.test/x".to_owned();
+        let changed = FetchError::Changed {
+            url: url(),
+            what: "the size",
+            expected: "1".to_owned(),
+            got: "2".to_owned(),
+        };
+        for of_the_file in [changed, FetchError::RangeIgnored { url: url() }] {
+            assert!(!is_of_the_place(&of_the_file), "{of_the_file:?}");
+        }
+        let status = |status| FetchError::Status { url: url(), status };
+        assert!(is_of_the_place(&status(502)) && !is_of_the_place(&status(404)));
     }
 }

@@ -45,6 +45,17 @@ pub(crate) fn total(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
+/// The total of an answer that goes from byte `start` to the end; the text itself when it is another range.
+pub(crate) fn total_from(headers: &HeaderMap, start: u64) -> Result<u64, String> {
+    let value = text(headers, CONTENT_RANGE.as_str()).ok_or("no Content-Range")?;
+    match parse(value) {
+        Some((first, last, total)) if first == start && last.checked_add(1) == Some(total) => {
+            Ok(total)
+        }
+        _ => Err(printable(value)),
+    }
+}
+
 /// The total of a refused range, `bytes */total`.
 pub(crate) fn refused_total(headers: &HeaderMap) -> Option<u64> {
     number(text(headers, CONTENT_RANGE.as_str())?.strip_prefix("bytes */")?)

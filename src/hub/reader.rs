@@ -13,9 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::HubError;
-use super::direct::Unanswered;
 use super::expected::Expected;
-use super::fetch_error::{BrokenAt, FetchError};
+use super::fetch_error::{FetchError, answered};
 use super::location::{Cell, Location, RENEWALS_MAX};
 use super::pace::asked_pause;
 use super::range::{check, expected_header, refused_total, request_header};
@@ -184,30 +183,7 @@ impl RangeReader {
         for _hop in 0..=MAX_HOPS {
             let masked = SafeUrl::new(url.clone()).to_string();
             let sent = wire.send(&url, token, Some(&header));
-            let reply = match timeout(wire.read_timeout, sent).await {
-                Err(_elapsed) => {
-                    return Err(FetchError::Stall {
-                        url: masked,
-                        waited: wire.read_timeout,
-                        got: 0,
-                    });
-                }
-                Ok(Err(Unanswered {
-                    at_connect, cause, ..
-                })) => {
-                    let at = if at_connect {
-                        BrokenAt::Connect
-                    } else {
-                        BrokenAt::Answer
-                    };
-                    return Err(FetchError::Transport {
-                        url: masked,
-                        at,
-                        cause,
-                    });
-                }
-                Ok(Ok(reply)) => reply,
-            };
+            let reply = answered(sent, wire.read_timeout, &masked).await?;
             if wire.endpoint.is_hub(&url) {
                 self.file
                     .check_hub(&url, &reply.headers, reply.status.is_success())?;

@@ -38,6 +38,7 @@ pub(super) async fn engines(
     })
     .map_err(|error| error.failure())?;
     let web = Web::new(WebOptions {
+        offline: options.offline,
         networks: options.artifact_networks.clone(),
         roots: options.file_roots.clone(),
         credentials: options.credentials.clone(),

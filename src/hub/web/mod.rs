@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, RANGE};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::Url;
 
 pub(crate) use disk::{DiskBody, DiskReader};
@@ -30,8 +30,8 @@ pub(crate) use validator::Validator;
 use disk::Roots;
 
 use super::HubError;
-use super::direct::{Direct, Unanswered, tls};
-use super::fetch_error::{BrokenAt, FetchError};
+use super::direct::{Direct, tls};
+use super::fetch_error::{BrokenAt, FetchError, answered};
 use super::guard::Guard;
 use super::http::CONNECT_TIMEOUT_MAX;
 use super::pace::asked_pause;
@@ -41,7 +41,7 @@ use super::refusal::{is_html, text};
 use super::reply::Reply;
 use super::request::foreign_encoding;
 use crate::clock::Clock;
-use crate::domain::{Credential, FailureCode, Network, UrlFile};
+use crate::domain::{Credential, FailureCode, FileUrl, Network, UrlFile};
 use crate::metrics::Metrics;
 use crate::redact::SafeUrl;
 
@@ -58,6 +58,8 @@ pub(crate) struct WebOptions {
     pub(crate) metadata_timeout: Duration,
     /// Longest time without a byte.
     pub(crate) read_timeout: Duration,
+    /// Make no request at all.
+    pub(crate) offline: bool,
     /// For dates in `Retry-After`.
     pub(crate) clock: Arc<dyn Clock>,
     /// Where requests are counted.
@@ -77,6 +79,7 @@ struct Wire {
     credentials: Vec<Credential>,
     metadata_timeout: Duration,
     read_timeout: Duration,
+    offline: bool,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -113,6 +116,7 @@ impl Web {
                 credentials: options.credentials,
                 metadata_timeout: options.metadata_timeout,
                 read_timeout: options.read_timeout,
+                offline: options.offline,
                 clock: options.clock,
                 metrics: options.metrics,
             }),
@@ -143,7 +147,9 @@ impl Web {
             };
         }
         let s3 = url.scheme() == "s3";
-        if !s3 {
+        if s3 {
+            s3::check(url).map_err(|rule| ("url", rule))?;
+        } else {
             check(url)?;
         }
         let Some(name) = &file.credential else {
@@ -187,7 +193,9 @@ impl Web {
         }
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
-        let (url, reply) = wire.ask(file, &headers, wire.metadata_timeout).await?;
+        let credential = file.credential.as_deref();
+        let patience = wire.metadata_timeout;
+        let (url, reply) = wire.ask(&file.url, credential, &headers, patience).await?;
         let status = reply.status;
         let validator = Validator::of(&reply.headers);
         let (size, ranges) = match status {
@@ -199,7 +207,7 @@ impl Web {
             StatusCode::RANGE_NOT_SATISFIABLE if refused_total(&reply.headers) == Some(0) => {
                 (Some(0), true)
             }
-            _ => return Err(wire.refused(file, &url, status, &reply.headers)),
+            _ => return Err(wire.refused(credential, &url, status, &reply.headers)),
         };
         check_kind(file, &url, status, &reply.headers)?;
         if status == StatusCode::PARTIAL_CONTENT {
@@ -246,83 +254,55 @@ impl Wire {
         self.credential(name).filter(|known| known.is_ready())
     }
 
-    /// Asks for the file, walking redirects; answers the address that answered.
+    /// Asks for the bytes of an address, walking redirects; answers the address that answered.
     async fn ask(
         &self,
-        file: &UrlFile,
+        start: &FileUrl,
+        credential: Option<&str>,
         conditions: &HeaderMap,
         patience: Duration,
     ) -> Result<(Url, Reply), FetchError> {
-        let start = file.url.to_string();
-        let blocked = || FetchError::Blocked { url: start.clone() };
-        let credential = match &file.credential {
-            None => None,
-            Some(name) => {
-                Some(
-                    self.ready_credential(name)
-                        .ok_or_else(|| FetchError::NoCredential {
-                            url: start.clone(),
-                            name: name.clone(),
-                        })?,
-                )
-            }
+        if self.offline {
+            return Err(HubError::Offline.into());
+        }
+        let shown = start.to_string();
+        let lacking = |name: &str| FetchError::NoCredential {
+            url: shown.clone(),
+            name: name.to_owned(),
         };
-        let mut url = file.url.expose().clone();
+        let credential = match credential {
+            Some(name) => Some(self.ready_credential(name).ok_or_else(|| lacking(name))?),
+            None => None,
+        };
+        let mut url = start.expose().clone();
         if url.scheme() == "s3" {
-            let name = file.credential.clone().unwrap_or_default();
             let keys = credential.and_then(Credential::expose_s3);
-            let keys = keys.ok_or_else(|| FetchError::NoCredential {
-                url: start.clone(),
-                name,
-            })?;
+            let keys = keys.ok_or_else(|| lacking(credential.map_or("", Credential::name)))?;
             url = s3::signed(keys, &url)
                 .await
-                .map_err(|cause| FetchError::Transport {
-                    url: start.clone(),
-                    at: BrokenAt::Connect,
-                    cause,
+                .map_err(|rule| FetchError::Unsigned {
+                    url: shown.clone(),
+                    rule,
                 })?;
         }
         for _hop in 0..=MAX_HOPS {
-            let masked = SafeUrl::new(url.clone()).to_string();
             // The resolver is not asked for an address that stands in the URL itself.
-            self.guard.check(&url).map_err(|_forbidden| blocked())?;
+            let blocked = |_forbidden| FetchError::Blocked { url: shown.clone() };
+            self.guard.check(&url).map_err(blocked)?;
             let mut headers = conditions.clone();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             if let Some(credential) = credential.filter(|credential| credential.is_for(&url)) {
                 show(credential, &mut headers);
             }
+            let masked = SafeUrl::new(url.clone()).to_string();
             let asked = Instant::now();
-            let answer = timeout(patience, self.direct.get(&url, headers)).await;
-            let status = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok());
-            let status = status.map(|reply| reply.status.as_u16());
+            let answer = answered(self.direct.get(&url, headers), patience, &masked).await;
+            let status = answer.as_ref().ok().map(|reply| reply.status.as_u16());
             self.metrics.asked_upstream(false, status, asked.elapsed());
             let reply = match answer {
-                Err(_elapsed) => {
-                    return Err(FetchError::Stall {
-                        url: masked,
-                        waited: patience,
-                        got: 0,
-                    });
-                }
-                Ok(Err(Unanswered {
-                    forbidden: true, ..
-                })) => return Err(blocked()),
-                Ok(Err(Unanswered {
-                    at_connect, cause, ..
-                })) => {
-                    let at = if at_connect {
-                        BrokenAt::Connect
-                    } else {
-                        BrokenAt::Answer
-                    };
-                    return Err(FetchError::Transport {
-                        url: masked,
-                        at,
-                        cause,
-                    });
-                }
-                Ok(Ok(reply)) => reply,
+                // Which hop it was would tell about the network.
+                Err(FetchError::Blocked { .. }) => return Err(FetchError::Blocked { url: shown }),
+                answer => answer?,
             };
             if !redirect::is_redirect(reply.status) {
                 return Ok((url, reply));
@@ -342,7 +322,7 @@ impl Wire {
     /// What an answer without bytes means. Nothing of its body is read: it is nobody's who set the address.
     fn refused(
         &self,
-        file: &UrlFile,
+        credential: Option<&str>,
         url: &Url,
         status: StatusCode,
         headers: &HeaderMap,
@@ -358,7 +338,7 @@ impl Wire {
                     retry_after,
                 };
             }
-            401 | 407 if file.credential.is_some() => FailureCode::TokenInvalid,
+            401 | 407 if credential.is_some() => FailureCode::TokenInvalid,
             401 | 407 => FailureCode::TokenMissing,
             403 => FailureCode::Forbidden,
             404 | 410 => FailureCode::FileNotFound,

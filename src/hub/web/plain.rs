@@ -8,11 +8,12 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::super::fetch_error::{BrokenAt, FetchError};
-use super::super::range::total;
+use super::super::range::{refused_total, total_from};
 use super::super::refusal::text;
 use super::super::reply::Content;
-use super::{Web, Wire, check_kind};
-use crate::domain::{FileUrl, RepoPath, UrlFile};
+use super::super::request::foreign_encoding;
+use super::{Web, Wire};
+use crate::domain::FileUrl;
 use crate::redact::SafeUrl;
 
 /// Bytes of one chunk at most.
@@ -41,27 +42,36 @@ impl Web {
     /// Asks for an address from byte `start` on. A server that ignores the range is read from its first byte.
     pub(crate) async fn get(&self, url: FileUrl, start: u64) -> Result<WebAnswer, FetchError> {
         let wire = Arc::clone(&self.wire);
-        let file = UrlFile {
-            url,
-            path: RepoPath::parse("download").expect("a plain name"),
-            sha256: None,
-            size: None,
-            credential: None,
-        };
         let mut headers = HeaderMap::new();
         let range = HeaderValue::from_str(&format!("bytes={start}-"));
         if let Some(range) = range.ok().filter(|_| start > 0) {
             headers.insert(RANGE, range);
         }
-        let (url, reply) = wire.ask(&file, &headers, wire.read_timeout).await?;
-        let length: Option<u64> =
-            text(&reply.headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+        let (url, reply) = wire.ask(&url, None, &headers, wire.read_timeout).await?;
+        let headers = &reply.headers;
+        if let Some(encoding) = foreign_encoding(headers) {
+            return Err(FetchError::Encoded {
+                url: masked(url),
+                encoding,
+            });
+        }
+        let length = text(headers, CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
         let (start, size) = match reply.status {
-            StatusCode::PARTIAL_CONTENT if start > 0 => (start, total(&reply.headers)),
+            StatusCode::PARTIAL_CONTENT if start > 0 => {
+                let size = total_from(headers, start).map_err(|got| FetchError::WrongRange {
+                    url: masked(url.clone()),
+                    expected: format!("bytes {start}-"),
+                    got,
+                })?;
+                (start, Some(size))
+            }
+            // The caller has all of it.
+            StatusCode::RANGE_NOT_SATISFIABLE if refused_total(headers) == Some(start) => {
+                (start, Some(start))
+            }
             StatusCode::OK => (0, length),
-            status => return Err(wire.refused(&file, &url, status, &reply.headers)),
+            status => return Err(wire.refused(None, &url, status, headers)),
         };
-        check_kind(&file, &url, StatusCode::PARTIAL_CONTENT, &reply.headers)?;
         Ok(WebAnswer {
             content: reply.content,
             url: masked(url),
@@ -80,6 +90,9 @@ fn masked(url: Url) -> String {
 impl WebAnswer {
     /// The next bytes; none after the last one. An end before the length that the server promised is an error.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, FetchError> {
+        if self.size == Some(self.at) {
+            return Ok(None);
+        }
         let mut chunk = Vec::new();
         let read = self.content.read_more(&mut chunk, CHUNK);
         match timeout(self.wire.read_timeout, read).await {

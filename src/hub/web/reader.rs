@@ -87,7 +87,11 @@ impl WebReader {
             version.condition(&mut headers);
         }
         let wire = &self.web.wire;
-        let (url, reply) = wire.ask(&self.file, &headers, wire.read_timeout).await?;
+        let credential = self.file.credential.as_deref();
+        let patience = wire.read_timeout;
+        let (url, reply) = wire
+            .ask(&self.file.url, credential, &headers, patience)
+            .await?;
         let (status, headers) = (reply.status, &reply.headers);
         let masked = SafeUrl::new(url.clone()).to_string();
         let expected = range.end - range.start;
@@ -118,7 +122,7 @@ impl WebReader {
                     _ => wrong("status 416".to_owned()),
                 });
             }
-            _ => return Err(wire.refused(&self.file, &url, status, headers)),
+            _ => return Err(wire.refused(credential, &url, status, headers)),
         }
         if status == StatusCode::PARTIAL_CONTENT {
             check(headers, &range, self.size).map_err(&wrong)?;

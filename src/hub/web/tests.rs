@@ -12,6 +12,7 @@ const TAG: &str = "\"v1\"";
 
 fn web(networks: &[&str], credentials: Vec<Credential>) -> Web {
     Web::new(WebOptions {
+        offline: false,
         roots: Vec::new(),
         networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
         credentials,
@@ -250,4 +251,94 @@ async fn a_silent_server_is_given_up() {
     };
     let error = web.look(&file(&server.at("/f"))).await.unwrap_err();
     assert_eq!(error.code(), FailureCode::Timeout);
+}
+
+async fn plain(web: &Web, url: &str, start: u64) -> Result<(u64, Vec<u8>), FetchError> {
+    let mut answer = web.get(url.parse().unwrap(), start).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((answer.start, bytes))
+}
+
+#[tokio::test]
+async fn a_plain_answer_goes_on_where_it_was_asked_to_and_nowhere_else() {
+    let content = bytes(5000);
+    let body = content.clone();
+    let server = Server::start(move |request, _| {
+        let part = |first: usize| {
+            let said =
+                Said::status(206).header("content-range", &format!("bytes {first}-4999/5000"));
+            said.body(&body[first..])
+        };
+        match (request.target.as_str(), request.header("range")) {
+            ("/x", None) | ("/ignores", _) => Said::ok(body.clone()),
+            ("/x", Some("bytes=1000-")) => part(1000),
+            ("/lies", _) => part(900),
+            ("/silent", _) => Said::status(206).body(&body[1000..]),
+            ("/cut", _) => Said::status(200)
+                .header("content-length", "5000")
+                .part("abc"),
+            _ => Said::status(416)
+                .header("content-range", "bytes */5000")
+                .body("<html>no such range</html>"),
+        }
+    })
+    .await;
+    let web = local();
+    let get = async |path: &str, start| plain(&web, &server.at(path), start).await;
+    assert!(get("/x", 0).await.unwrap() == (0, content.clone()));
+    assert!(get("/x", 1000).await.unwrap() == (1000, content[1000..].to_vec()));
+    assert!(get("/ignores", 1000).await.unwrap() == (0, content.clone()));
+    // All of it is here already: that is no error, and the server's page about it is no content.
+    assert_eq!(get("/x", 5000).await.unwrap(), (5000, Vec::new()));
+    for path in ["/lies", "/silent"] {
+        let error = get(path, 1000).await.unwrap_err();
+        assert!(matches!(error, FetchError::WrongRange { .. }), "{error:?}");
+    }
+    let beyond = get("/x", 6000).await.unwrap_err();
+    assert!(
+        matches!(beyond, FetchError::Status { status: 416, .. }),
+        "{beyond:?}"
+    );
+    let cut = get("/cut", 0).await.unwrap_err();
+    let broken = matches!(cut, FetchError::Cut { .. } | FetchError::Transport { .. });
+    assert!(broken, "{cut:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_asked_offline() {
+    let server = Server::start(|_, _| Said::ok("x")).await;
+    let web = Web::new(WebOptions {
+        offline: true,
+        roots: Vec::new(),
+        networks: vec!["127.0.0.0/8".parse().unwrap()],
+        credentials: Vec::new(),
+        metadata_timeout: PATIENCE,
+        read_timeout: PATIENCE,
+        clock: Arc::new(SystemClock::new()),
+        metrics: Arc::default(),
+    })
+    .unwrap();
+    let error = plain(&web, &server.at("/x"), 0).await.unwrap_err();
+    assert!(
+        matches!(error, FetchError::Hub(HubError::Offline)),
+        "{error:?}"
+    );
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_names_no_object_is_refused_when_it_is_registered() {
+    let keys = Credential::s3("s", "http://127.0.0.1:9", "AKID", None, Some("k")).unwrap();
+    let web = web(&["127.0.0.0/8"], vec![keys]);
+    let check = |url: &str| {
+        web.check(&UrlFile {
+            credential: Some("s".to_owned()),
+            ..file(url)
+        })
+    };
+    assert_eq!(check("s3://bucket/a/b"), Ok(()));
+    assert_eq!(check("s3://bucket/a//b").unwrap_err().0, "url");
 }

@@ -161,6 +161,7 @@ fn file(url: &str) -> UrlFile {
 
 fn web(roots: Vec<std::path::PathBuf>) -> Web {
     Web::new(WebOptions {
+        offline: false,
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
         roots,
         credentials: Vec::new(),
