@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, AllowedHosts, Doors, Guard, SHORTEST_PUBLIC_TOKEN};
+use crate::api::SHORTEST_PUBLIC_TOKEN;
 pub use crate::api::{AdminKey, EffectiveSetting, TokenTooShort};
 use crate::manager::UnifiedModelDownloadManager;
 use crate::redact::Token;
@@ -110,9 +110,7 @@ impl Default for Limits {
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
-    admin_key: AdminKey,
-    doors: Doors,
-    draining: CancellationToken,
+    mounted: Mounted,
     limits: Limits,
 }
 
@@ -124,32 +122,16 @@ impl Server {
         options: ServerOptions,
         manager: UnifiedModelDownloadManager,
     ) -> Result<Self, ServerError> {
-        let ServerOptions {
-            listen: address,
-            admin_token,
-            allowed_hosts,
-            trust_proxy,
-            settings,
-        } = options;
-        let public = !address.ip().to_canonical().is_loopback();
-        if public {
-            refuse_open_door(address, admin_token.as_ref())?;
-        }
-        let hosts = AllowedHosts::new(address.ip(), &allowed_hosts)
-            .map_err(|host| ServerError::BadHost { given: host.given })?;
+        let address = options.listen;
+        let mounted = Mounted::new(options, manager)?;
         let (listener, local_addr) = listen(address).map_err(|cause| ServerError::Bind {
             listen: address,
             cause,
         })?;
-        let draining = CancellationToken::new();
-        let guard = Guard::new(hosts, admin_token.as_ref(), public, draining.clone())
-            .behind_proxy(trust_proxy);
         Ok(Self {
             listener,
             local_addr,
-            admin_key: guard.admin_key(),
-            doors: api::doors(manager, guard, settings),
-            draining,
+            mounted,
             limits: Limits::default(),
         })
     }
@@ -161,7 +143,7 @@ impl Server {
 
     /// The admin token, which may be exchanged while the service runs.
     pub fn admin_key(&self) -> AdminKey {
-        self.admin_key.clone()
+        self.mounted.admin_key()
     }
 
     /// Serves until `stop`; then accepts nobody, lets requests in flight finish for 2 seconds, and drops the rest.
@@ -184,9 +166,9 @@ impl Server {
             };
             let serving = connection::serve(
                 stream,
-                self.doors.clone(),
+                self.mounted.router(),
                 self.limits,
-                self.draining.clone(),
+                self.mounted.draining.clone(),
                 seat.handle(),
             );
             let (cut, closed) = (cut.clone(), seat.closed());
@@ -199,7 +181,7 @@ impl Server {
                 drop(seat);
             });
         }
-        self.draining.cancel();
+        self.mounted.drain();
         drop(self.listener);
         connections.close();
         let in_flight = connections.len();
@@ -218,18 +200,6 @@ impl Server {
         tracing::info!(address = %self.local_addr, "Stopped listening.");
         Ok(())
     }
-}
-
-/// Refuses to let other machines in without a token that keeps strangers out.
-fn refuse_open_door(listen: SocketAddr, token: Option<&Token>) -> Result<(), ServerError> {
-    let problem = match token {
-        None => "there is no admin token",
-        Some(token) if token.expose().len() < SHORTEST_PUBLIC_TOKEN => {
-            "the admin token is too short"
-        }
-        Some(_) => return Ok(()),
-    };
-    Err(ServerError::PublicWithoutToken { listen, problem })
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

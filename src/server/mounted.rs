@@ -1,10 +1,13 @@
 //! The doors inside an app's own HTTP server.
 
+use std::net::SocketAddr;
+
 use tokio_util::sync::CancellationToken;
 
-use super::{ServerError, ServerOptions, refuse_open_door};
-use crate::api::{self, AdminKey, AllowedHosts, Doors, Guard};
+use super::{ServerError, ServerOptions};
+use crate::api::{self, AdminKey, AllowedHosts, Doors, Guard, SHORTEST_PUBLIC_TOKEN};
 use crate::manager::UnifiedModelDownloadManager;
+use crate::redact::Token;
 
 /// All routes behind all of their checks, for an app that listens by itself.
 ///
@@ -12,9 +15,9 @@ use crate::manager::UnifiedModelDownloadManager;
 /// protocols are spoken.
 #[derive(Debug)]
 pub struct Mounted {
-    router: Doors,
-    admin_key: AdminKey,
-    draining: CancellationToken,
+    pub(super) router: Doors,
+    pub(super) admin_key: AdminKey,
+    pub(super) draining: CancellationToken,
 }
 
 impl Mounted {
@@ -63,4 +66,16 @@ impl Mounted {
     pub fn drain(&self) {
         self.draining.cancel();
     }
+}
+
+/// Refuses to let other machines in without a token that keeps strangers out.
+fn refuse_open_door(listen: SocketAddr, token: Option<&Token>) -> Result<(), ServerError> {
+    let problem = match token {
+        None => "there is no admin token",
+        Some(token) if token.expose().len() < SHORTEST_PUBLIC_TOKEN => {
+            "the admin token is too short"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(ServerError::PublicWithoutToken { listen, problem })
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 use crate::api::practice::{self, Practice};
+use crate::api::{AllowedHosts, Guard};
 use crate::clock::SystemClock;
 use crate::manager::ManagerOptions;
 
@@ -39,9 +40,11 @@ fn start(limits: Limits) -> Running {
     let server = Server {
         listener,
         local_addr,
-        admin_key,
-        doors: practice.doors.clone(),
-        draining,
+        mounted: Mounted {
+            router: practice.doors.clone(),
+            admin_key,
+            draining,
+        },
         limits,
     };
     let stop = CancellationToken::new();
