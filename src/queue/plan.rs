@@ -93,12 +93,18 @@ impl Context {
     }
 
     /// Makes the connections for the files that a listing will bring, while it is on its way.
-    fn expect_files(&self, wanted: &Wanted, names: &[String]) {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let files = self
-            .catalog
-            .count(&wanted.selection, wanted.kind, &wanted.repo_id, &names);
+    async fn expect_files(&self, wanted: &Wanted, names: Vec<String>) {
         // One file alone finds the time for its connection later.
+        if names.len() < 2 {
+            return;
+        }
+        let (catalog, wanted) = (Arc::clone(&self.catalog), wanted.clone());
+        let counted = blocking(move || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            catalog.count(&wanted.selection, wanted.kind, &wanted.repo_id, &names)
+        });
+        // Without them the requests make their connections themselves.
+        let files = counted.await.unwrap_or_default();
         if files > 1 {
             self.hub.connect_ahead(files.min(self.engine.connections()));
         }
@@ -156,8 +162,10 @@ pub(crate) async fn make(run: &Run, wanted: &Wanted) -> Result<Plan, Stop> {
     let (files, whole_tree) = if let Some(files) = known_files(run, &commit, &key).await? {
         (files, None)
     } else {
-        context.expect_files(wanted, &names);
-        let outline = run.unless_halted(context.outline(wanted, &commit)).await?;
+        let outline = run.unless_halted(context.outline(wanted, &commit));
+        let ahead = context.expect_files(wanted, names);
+        let (outline, ()) = tokio::join!(outline, ahead);
+        let outline = outline?;
         if context.hub.has_token().await {
             context.past.token_worked(run.job.id);
         }
