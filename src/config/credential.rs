@@ -2,8 +2,9 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin};
+use super::error::ConfigError;
 use super::resolver::Resolver;
+use super::tables::{self, Broken};
 use super::webhook::broken;
 use crate::domain::Credential;
 
@@ -24,35 +25,22 @@ pub(crate) struct CredentialTable {
     s3_region: Option<String>,
 }
 
-/// Reads the tables; an error is the rule that was broken and the index of the byte. It quotes no value: each may be secret.
+/// Reads the tables.
 pub(crate) fn tables(
     value: &DeValue<'_>,
     at: usize,
     line: impl Fn(usize) -> usize,
-) -> Result<Vec<CredentialTable>, (usize, String)> {
-    let shape = || {
-        let rule = "write `[[credential]]` with `name`, `host` and `token` or `token_env`";
-        (at, rule.to_owned())
-    };
-    let DeValue::Array(items) = value else {
-        return Err(shape());
-    };
-    items
-        .iter()
-        .map(|item| match item.as_ref() {
-            DeValue::Table(fields) => {
-                let start = item.span().start;
-                table(fields, start).map(|table| CredentialTable {
-                    line: line(start),
-                    ..table
-                })
-            }
-            _ => Err(shape()),
+) -> Result<Vec<CredentialTable>, Broken> {
+    let shape = "write `[[credential]]` with `name`, `host` and `token` or `token_env`";
+    tables::tables(value, at, shape, |fields, start| {
+        table(fields, start).map(|table| CredentialTable {
+            line: line(start),
+            ..table
         })
-        .collect()
+    })
 }
 
-fn table(fields: &DeTable<'_>, start: usize) -> Result<CredentialTable, (usize, String)> {
+fn table(fields: &DeTable<'_>, start: usize) -> Result<CredentialTable, Broken> {
     let mut table = CredentialTable::default();
     for (name, value) in fields {
         let known = match name.as_ref().as_ref() {
@@ -120,18 +108,12 @@ impl Resolver<'_> {
             }
             credentials.push(credential);
         }
-        if let Some(first) = self.file.credentials().first() {
-            let shown: Vec<String> = credentials
-                .iter()
-                .map(|credential| format!("{} for {}", credential.name(), credential.origin()))
-                .collect();
-            let line = first.line;
-            self.settings.push(super::Setting {
-                name: TABLE,
-                value: shown.join(", "),
-                origin: Origin::File { path, line },
-            });
-        }
+        let shown: Vec<String> = credentials
+            .iter()
+            .map(|credential| format!("{} for {}", credential.name(), credential.origin()))
+            .collect();
+        let first = self.file.credentials().first().map(|table| table.line);
+        self.note_tables(TABLE, first, &shown);
         Ok(credentials)
     }
 }

@@ -15,6 +15,7 @@ mod key;
 mod network;
 mod resolver;
 mod schedule;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod units;

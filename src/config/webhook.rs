@@ -4,9 +4,10 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin};
+use super::error::ConfigError;
 use super::key::Key;
 use super::resolver::Resolver;
+use super::tables::{self, Broken};
 use crate::domain::{Network, Webhook};
 
 /// The name of the tables.
@@ -21,37 +22,22 @@ pub(crate) struct WebhookTable {
     events: Vec<String>,
 }
 
-/// Reads the tables; an error is the rule that was broken and the index of the byte. It quotes no value: each may be secret.
+/// Reads the tables.
 pub(crate) fn tables(
     value: &DeValue<'_>,
     at: usize,
     line: impl Fn(usize) -> usize,
-) -> Result<Vec<WebhookTable>, (usize, String)> {
-    let shape = || {
-        (
-            at,
-            "write `[[webhook]]` with `url`, `secret` and perhaps `events`".to_owned(),
-        )
-    };
-    let DeValue::Array(items) = value else {
-        return Err(shape());
-    };
-    items
-        .iter()
-        .map(|item| match item.as_ref() {
-            DeValue::Table(fields) => {
-                let start = item.span().start;
-                table(fields, start).map(|table| WebhookTable {
-                    line: line(start),
-                    ..table
-                })
-            }
-            _ => Err(shape()),
+) -> Result<Vec<WebhookTable>, Broken> {
+    let shape = "write `[[webhook]]` with `url`, `secret` and perhaps `events`";
+    tables::tables(value, at, shape, |fields, start| {
+        table(fields, start).map(|table| WebhookTable {
+            line: line(start),
+            ..table
         })
-        .collect()
+    })
 }
 
-fn table(fields: &DeTable<'_>, start: usize) -> Result<WebhookTable, (usize, String)> {
+fn table(fields: &DeTable<'_>, start: usize) -> Result<WebhookTable, Broken> {
     let mut table = WebhookTable::default();
     for (name, value) in fields {
         let at = value.span().start;
@@ -103,15 +89,9 @@ impl Resolver<'_> {
             }
             hooks.push(hook);
         }
-        if let Some(first) = self.file.webhooks().first() {
-            let hosts: Vec<&str> = hooks.iter().map(Webhook::host).collect();
-            let line = first.line;
-            self.settings.push(super::Setting {
-                name: TABLE,
-                value: hosts.join(", "),
-                origin: Origin::File { path, line },
-            });
-        }
+        let hosts: Vec<String> = hooks.iter().map(|hook| hook.host().to_owned()).collect();
+        let first = self.file.webhooks().first().map(|table| table.line);
+        self.note_tables(TABLE, first, &hosts);
         Ok(hooks)
     }
 
