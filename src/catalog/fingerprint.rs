@@ -3,14 +3,12 @@
 //! Invariant: a change of a rule, a pattern or the source changes the name; a change of a description, a licence or
 //! of another variant does not. Which files the rules choose is left to the selection.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::Catalog;
 use super::rules::Rules;
-use crate::domain::{Failure, Kind, RepoId, Revision, Selection};
+use crate::domain::{Failure, Kind, RepoId, Revision, Selection, hex};
 
 impl Catalog {
     /// The fingerprint of a selection: 32 hex digits. An error says that the template or variant is unknown.
@@ -40,11 +38,7 @@ impl Catalog {
             "ignore": sorted(&selection.ignore_patterns),
         });
         let hash = Sha256::digest(canonical.to_string().as_bytes());
-        let mut name = String::with_capacity(32);
-        for byte in &hash[..16] {
-            write!(name, "{byte:02x}").expect("writing to a string cannot fail");
-        }
-        Ok(name)
+        Ok(hex(&hash[..16]))
     }
 }
 

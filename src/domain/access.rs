@@ -74,13 +74,7 @@ impl SecretHash {
 
     /// 64 hex digits, as rows keep it.
     pub fn to_hex(self) -> String {
-        use fmt::Write as _;
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                write!(text, "{byte:02x}").expect("a string takes any text");
-                text
-            })
+        super::hex(&self.0)
     }
 }
 

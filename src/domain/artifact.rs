@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::{CommitHash, Digest, ModelId, RepoId, RepoPath};
+use super::{CommitHash, Digest, ModelId, RepoId, RepoPath, hex};
 
 /// The most files that one registration may have.
 pub const MOST_URL_FILES: usize = 1000;
@@ -240,14 +240,6 @@ pub fn unhashed(parts: &[&str]) -> Digest {
         hash.update(part);
     }
     Digest::unhashed(&hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all text");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod cached;
 mod credential;
 mod digest;
 mod failure;
+mod hex;
 mod job;
 mod limit;
 mod live;
@@ -40,6 +41,7 @@ pub use cached::{
 pub use credential::{Credential, S3Keys};
 pub use digest::{Digest, InvalidDigest};
 pub use failure::{Disposition, Failure, FailureCode};
+pub(crate) use hex::hex;
 pub use job::{Attempt, Event, FileRow, FileState, Job, JobId, LeaseInfo, Place};
 pub use limit::{LimitOrigin, LimitStatus};
 pub use live::{

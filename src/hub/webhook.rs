@@ -3,7 +3,6 @@
 //! `X-Modelhaul-Signature: t=<seconds>,v1=<hex>` is the HMAC-SHA256 of `<seconds>.<body>` under the webhook's secret. What the
 //! receiver answers is not read: neither its body nor its address ever comes back to a person who set a URL.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 
 use super::HubError;
 use super::guard::{Forbidden, Guard, is_forbidden};
-use crate::domain::{Network, Webhook};
+use crate::domain::{Network, Webhook, hex};
 
 /// The longest time for one message, all in all.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,11 +95,7 @@ fn sign(secret: &str, seconds: i64, body: &str) -> String {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length will do");
     mac.update(format!("{seconds}.{body}").as_bytes());
-    let mut value = format!("t={seconds},v1=");
-    for byte in mac.finalize().into_bytes() {
-        write!(value, "{byte:02x}").expect("a string takes any text");
-    }
-    value
+    format!("t={seconds},v1={}", hex(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::PartName;
-use crate::domain::Digest;
+use crate::domain::{Digest, hex};
 use crate::transfer::Known;
 
 /// Where this machine tells one boot from another.
@@ -204,12 +204,7 @@ fn known(part: NotedPart) -> Option<(PartName, Known)> {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let hash = Sha256::digest(bytes);
-    hash.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all text");
-        text
-    })
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

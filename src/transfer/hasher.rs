@@ -1,12 +1,10 @@
 //! The running hash of one file's content.
 
-use std::fmt::Write as _;
-
 use sha1::Sha1;
 use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{Digest, HashMark};
+use crate::domain::{Digest, HashMark, hex};
 
 /// A hash that bytes are fed to in file order.
 #[derive(Debug, Clone)]
@@ -64,13 +62,6 @@ impl ContentHasher {
             Self::Unknown(hex) => hex,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all text");
-        text
-    })
 }
 
 #[cfg(test)]

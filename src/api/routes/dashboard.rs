@@ -3,7 +3,6 @@
 //! The page is asked for anew each time and names its files under a hash of all of them, so the files are kept for
 //! ever and a page never gets one of another version. What the page shows comes from the other routes.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::body::Body;
@@ -13,6 +12,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest as _, Sha256};
 
 use super::super::problem::{Code, Problem};
+use crate::domain::hex;
 
 /// Nothing from elsewhere, nothing inline, and no text that becomes markup but by the one renderer.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -151,12 +151,4 @@ fn hash_now() -> String {
         }
     }
     hex(&all.finalize()[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
