@@ -95,7 +95,7 @@ pub(crate) async fn compare(
     if waiting > 0 {
         record(run, &mut batch).await?;
     }
-    run.live.set_comparing(None);
+    run.live.set_current_file(None);
     findings
         .wrong
         .sort_by(|one, other| one.row.file.path.cmp(&other.row.file.path));
@@ -139,7 +139,8 @@ async fn check_group(
     group: Vec<FileRow>,
     counted: bool,
 ) -> Result<Vec<(FileRow, Verdict)>, Stop> {
-    run.live.set_comparing(Some(group[0].file.path.to_string()));
+    run.live
+        .set_current_file(Some(group[0].file.path.to_string()));
     let cache = Arc::clone(&place.cache);
     let (repo, commit, worker) = (place.repo_id.clone(), commit.clone(), Arc::clone(run));
     let checked = blocking(move || {

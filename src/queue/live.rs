@@ -97,7 +97,7 @@ pub(crate) struct LiveJob {
     told_first: OnceLock<u64>,
     /// Bytes that were read to compare them.
     compared_bytes: AtomicU64,
-    comparing: Mutex<Option<String>>,
+    named_file: Mutex<Option<String>>,
     total_bytes: AtomicU64,
     high_water: AtomicU64,
     /// Received bytes that monitoring knows already.
@@ -120,7 +120,7 @@ impl LiveJob {
             grown_at: Mutex::new(None),
             told_first: OnceLock::new(),
             compared_bytes: AtomicU64::new(0),
-            comparing: Mutex::new(None),
+            named_file: Mutex::new(None),
             total_bytes: AtomicU64::new(0),
             high_water: AtomicU64::new(0),
             told_bytes: AtomicU64::new(0),
@@ -145,10 +145,10 @@ impl LiveJob {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(phase);
     }
 
-    /// Sets which file is being compared.
-    pub(crate) fn set_comparing(&self, path: Option<String>) {
+    /// Sets which file people are shown: the one that is compared, or that an app's own function names.
+    pub(crate) fn set_current_file(&self, path: Option<String>) {
         *self
-            .comparing
+            .named_file
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = path;
     }
@@ -223,8 +223,8 @@ impl LiveJob {
             .max(bytes);
         let grown = self.grown_bytes.load(Ordering::Relaxed);
         let compared = self.compared_bytes.load(Ordering::Relaxed);
-        let comparing = self
-            .comparing
+        let named = self
+            .named_file
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
@@ -234,7 +234,7 @@ impl LiveJob {
             bytes_done,
             bytes_reused: self.reused_bytes.load(Ordering::Relaxed).min(bytes_done),
             rate: self.rate(clock.monotonic(), transfer.received + compared + grown),
-            current_file: comparing.or_else(|| transfer.current_file.map(|path| path.to_string())),
+            current_file: named.or_else(|| transfer.current_file.map(|path| path.to_string())),
             last_byte_at: transfer
                 .last_byte
                 .map(|at| clock.now() - at.elapsed())

@@ -37,6 +37,6 @@ impl HandlerProgress {
 
     /// The file that is being fetched, as people should see it; none between two files.
     pub fn current_file(&self, name: Option<&str>) {
-        self.live.set_comparing(name.map(str::to_owned));
+        self.live.set_current_file(name.map(str::to_owned));
     }
 }

@@ -9,16 +9,12 @@ use super::context::Context;
 use super::fetch::blocking;
 use super::run::store_failure;
 use super::supply::Place;
-use super::url_supply::length;
+use super::url_supply::{AT_A_TIME, digest_of, length};
 use crate::cache::CacheError;
 use crate::domain::{
     Digest, Failure, FailureCode, FileRow, FileState, Gating, ModelId, NewModel, PlanDisk,
-    PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning, RepoPath, UrlFile, unhashed,
-    version_of,
+    PlanEntry, PlanReport, PlanState, PlanTotals, PlanWarning, RepoPath, UrlFile, version_of,
 };
-
-/// How many servers are asked at a time.
-const AT_A_TIME: usize = 8;
 
 /// What was learned of one file.
 struct Looked {
@@ -110,18 +106,7 @@ impl Context {
         let seen = self.web.look(file).await;
         let seen = seen.map_err(|error| error.failure(&file.path))?;
         let size = length(file, &seen)?;
-        let digest = file.sha256.clone().or_else(|| {
-            seen.validator.is_some().then(|| {
-                let address = file.url.expose().as_str();
-                let length = size.to_string();
-                unhashed(&[
-                    address,
-                    file.path.as_str(),
-                    &length,
-                    seen.validator.as_str(),
-                ])
-            })
-        });
+        let digest = digest_of(file, size, &seen.validator);
         Ok(Looked {
             path: file.path.clone(),
             size,

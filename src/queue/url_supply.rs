@@ -28,7 +28,7 @@ use crate::store::NewPlan;
 use crate::transfer::Source;
 
 /// How many servers are asked at a time.
-const AT_A_TIME: usize = 8;
+pub(super) const AT_A_TIME: usize = 8;
 
 /// The files of a registration.
 #[derive(Debug)]
@@ -142,14 +142,8 @@ impl UrlSupply {
         validator: &Validator,
         before: Option<&FileRow>,
     ) -> Result<Digest, Failure> {
-        if let Some(digest) = &file.sha256 {
-            return Ok(digest.clone());
-        }
-        let address = file.url.expose().as_str();
-        let (path, length) = (file.path.as_str(), size.to_string());
-        if validator.is_some() {
-            let version = validator.as_str();
-            return Ok(unhashed(&[address, path, &length, version]));
+        if let Some(digest) = digest_of(file, size, validator) {
+            return Ok(digest);
         }
         // A whole file was read by one request, so it is of one version, and is not fetched again.
         let whole = before.filter(|row| row.state == FileState::Done && row.file.size == size);
@@ -162,7 +156,9 @@ impl UrlSupply {
         }
         let attempt = random_hex::<2>()
             .map_err(|error| Failure::new(FailureCode::Internal, error.to_string()))?;
-        Ok(unhashed(&[address, path, &length, "", &attempt]))
+        let (address, length) = (file.url.expose().as_str(), size.to_string());
+        let parts = [address, file.path.as_str(), &length, "", &attempt];
+        Ok(unhashed(&parts))
     }
 
     /// Deletes parts of versions that nobody wants any more: the folder is this model's alone.
@@ -213,6 +209,16 @@ fn planned(file: &UrlFile, size: u64, digest: Digest) -> PlannedFile {
         size,
         digest,
     }
+}
+
+/// The hash of a file, or what stands for the version of it that the server names; none without either.
+pub(super) fn digest_of(file: &UrlFile, size: u64, validator: &Validator) -> Option<Digest> {
+    let version = || {
+        let (address, length) = (file.url.expose().as_str(), size.to_string());
+        unhashed(&[address, file.path.as_str(), &length, validator.as_str()])
+    };
+    let hash = file.sha256.clone();
+    hash.or_else(|| validator.is_some().then(version))
 }
 
 /// The length that registration and server agree on.

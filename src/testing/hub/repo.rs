@@ -230,3 +230,11 @@ impl Repo {
             .map(|(_, commit)| Arc::clone(commit))
     }
 }
+
+/// What the API calls the type of a repository, and its name without it; a model has none in its id.
+pub(super) fn type_and_name(id: &str) -> (&str, &str) {
+    match id.split_once('/') {
+        Some((kind @ ("datasets" | "spaces"), name)) => (kind, name),
+        _ => ("models", id),
+    }
+}

@@ -6,6 +6,7 @@ use sha1::{Digest as _, Sha1};
 use super::answer::Answer;
 use super::content::hex;
 use super::repo::FileSpec;
+use super::repo::type_and_name;
 use super::request::{Place, Request};
 use super::state::State;
 use super::{cdn, hold};
@@ -37,8 +38,9 @@ pub(super) fn resolve(
     if state.settings().resolve_cache {
         let path = utf8_percent_encode(path, PATH);
         let location = format!(
-            "/api/resolve-cache/{}/{commit}/{path}?etag=%22{}%22",
-            typed(id),
+            "/api/resolve-cache/{}/{}/{commit}/{path}?etag=%22{}%22",
+            type_and_name(id).0,
+            type_and_name(id).1,
             file.etag()
         );
         return Answer::text(
@@ -114,16 +116,4 @@ fn to_cdn(state: &State, id: &str, commit: &str, file: &FileSpec) -> Answer {
     .with("X-Linked-Etag", &format!("\"{sha256}\""))
     .with("X-Linked-Size", &file.content.size().to_string())
     .with("Accept-Ranges", "bytes")
-}
-
-/// A repository's place in the API.
-fn typed(id: &str) -> String {
-    let other = ["datasets/", "spaces/"]
-        .iter()
-        .any(|kind| id.starts_with(kind));
-    if other {
-        id.to_owned()
-    } else {
-        format!("models/{id}")
-    }
 }

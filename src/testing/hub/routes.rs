@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::ledger::{Ledger, Recorded};
+use super::repo::type_and_name;
 use super::request::{Place, Request};
 use super::state::State;
 use super::{cdn, hold, info, request, resolve, tree, wire};
@@ -108,7 +109,7 @@ fn hub(state: &State, request: &Request) -> Answer {
     let answer = match (words.as_slice(), id) {
         (["api", "whoami-v2"], _) => info::whoami(state, token),
         (["api", "models" | "datasets" | "spaces", rest @ ..], Some(id)) => {
-            let rest = &rest[bare(&id).split('/').count()..];
+            let rest = &rest[type_and_name(&id).1.split('/').count()..];
             match rest {
                 [] => info::model(state, &id, "main", request),
                 ["revision", revision] => info::model(state, &id, revision, request),
@@ -128,7 +129,7 @@ fn hub(state: &State, request: &Request) -> Answer {
                 rest @ ..,
             ],
             Some(id),
-        ) => match &rest[bare(&id).split('/').count()..] {
+        ) => match &rest[type_and_name(&id).1.split('/').count()..] {
             [commit, path @ ..] => resolve::cached(state, &id, commit, &path.join("/"), request),
             [] => not_found(),
         },
@@ -156,12 +157,6 @@ fn not_found() -> Answer {
         None,
         "Sorry, we can't find the page you are looking for.",
     )
-}
-
-/// A repository's id without its type, which a model has none of.
-fn bare(id: &str) -> &str {
-    let typed = id.strip_prefix("datasets/");
-    typed.or_else(|| id.strip_prefix("spaces/")).unwrap_or(id)
 }
 
 /// The repository that a path at the hub speaks of; one with a namespace has two parts, and its type before it.
@@ -211,7 +206,9 @@ fn object(state: &State, place: Place, request: &Request) -> Option<String> {
     let id = repo_of(&words)?;
     let width = id.split('/').count();
     let path = match words.as_slice() {
-        ["api", "resolve-cache", _, rest @ ..] => rest.get(bare(&id).split('/').count() + 1..)?,
+        ["api", "resolve-cache", _, rest @ ..] => {
+            rest.get(type_and_name(&id).1.split('/').count() + 1..)?
+        }
         ["api", ..] => return None,
         rest if rest.get(width) == Some(&"resolve") => rest.get(width + 2..)?,
         _ => return None,
