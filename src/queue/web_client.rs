@@ -24,11 +24,12 @@ impl HandlerClient {
         Self { web }
     }
 
-    /// Asks for the bytes of an http or https address, from byte `start` on (0 for all of them).
+    /// Asks for the bytes of an http or https address, from byte `start` on (0 for all of them; the length when all of them
+    /// are there, which brings none). Whether the file is still that of an earlier call is not known: a hash tells it.
     ///
     /// # Errors
-    /// The address is none of the web or is not allowed, or the server refuses: not retryable. No answer, or one that
-    /// asks for patience: retryable.
+    /// The address is none of the web or is not allowed, the server refuses, or no request is to be made at all (offline):
+    /// not retryable. No answer, another range than asked for, or an answer that asks for patience: retryable.
     pub async fn get(&self, url: &str, start: u64) -> Result<HandlerBody, HandlerError> {
         let url: FileUrl = url.parse().map_err(|error| HandlerError {
             message: format!("this is no address of a file: {error}"),

@@ -128,6 +128,22 @@ fn whole(sandbox: &Sandbox, hub: &PracticeHub, spec: &RepoSpec) {
     assert_eq!(sandbox.db().value(open), 0);
 }
 
+/// Starts without a step to die at: what was asked for completes, whole and with nothing left over.
+#[track_caller]
+fn goes_on_by_itself(
+    sandbox: &mut Sandbox,
+    hub: &PracticeHub,
+    spec: &RepoSpec,
+    invariants: &Invariants,
+) {
+    sandbox.set_env(POINTS, "");
+    let service = sandbox.serve();
+    service.wait_completed(ID);
+    whole(sandbox, hub, spec);
+    invariants.check(sandbox, Some(&service));
+    service.stop();
+}
+
 macro_rules! dies_at {
     ($($test:ident, $number:literal, $point:literal, $nth:literal;)*) => {
         $(#[test]
@@ -189,12 +205,7 @@ fn c55z_a_part_of_a_life_before_goes_when_nothing_is_missing_any_more() {
         !left.is_empty(),
         "the first life made a part that the second did not know"
     );
-    sandbox.set_env(POINTS, "");
-    let service = sandbox.serve();
-    service.wait_completed(ID);
-    whole(&sandbox, &hub, &spec);
-    invariants.check(&sandbox, Some(&service));
-    service.stop();
+    goes_on_by_itself(&mut sandbox, &hub, &spec, &invariants);
     case.pass(format_args!(
         "{} parts without a row were there, and are gone",
         left.len()
@@ -305,12 +316,7 @@ fn c69_a_crash_loop_uses_up_no_try() {
         "{job}"
     );
     assert_eq!(job["error_code"], Value::Null);
-    sandbox.set_env(POINTS, "");
-    let service = sandbox.serve();
-    service.wait_completed(ID);
-    whole(&sandbox, &hub, &spec);
-    invariants.check(&sandbox, Some(&service));
-    service.stop();
+    goes_on_by_itself(&mut sandbox, &hub, &spec, &invariants);
     case.pass(format_args!(
         "{LIVES} attempts lost, no retry used, then completed"
     ));
