@@ -64,6 +64,7 @@ pub(crate) use webhook::{Message, Postman};
 
 use address::{Endpoint, host_of};
 use direct::Direct;
+pub(crate) use direct::Tls;
 use http::{CONNECT_TIMEOUT_MAX, client};
 use request::Wire;
 
@@ -78,6 +79,8 @@ pub(crate) struct HubOptions {
     pub(crate) endpoint: Url,
     /// Other places that give the same bytes, in the order in which they are asked.
     pub(crate) mirrors: Vec<Url>,
+    /// How https addresses are spoken to.
+    pub(crate) tls: Tls,
     /// Where the token comes from.
     pub(crate) tokens: TokenSource,
     /// Longest time for a connection, and for each step of a metadata answer.
@@ -113,6 +116,7 @@ impl Hub {
         let HubOptions {
             endpoint,
             mirrors,
+            tls: Tls(tls),
             tokens,
             metadata_timeout,
             read_timeout,
@@ -122,7 +126,6 @@ impl Hub {
             clock,
             metrics,
         } = options;
-        let tls = direct::tls()?;
         // A proxy is the client's matter: it knows which hosts go around it, and how to ask it.
         let direct = proxy.is_none().then(|| {
             let longest = metadata_timeout.min(CONNECT_TIMEOUT_MAX);

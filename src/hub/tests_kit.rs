@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::{Hub, HubOptions, TokenSource};
+use super::{Hub, HubOptions, Tls, TokenSource};
 use crate::clock::ManualClock;
 use crate::domain::{CommitHash, Digest, PlannedFile, RepoId, RepoPath};
 use crate::redact::Token;
@@ -289,6 +289,7 @@ pub(super) const SIGNATURE: &str = "X-Amz-Signature=topsecret";
 pub(super) fn options(endpoint: Url) -> HubOptions {
     HubOptions {
         mirrors: Vec::new(),
+        tls: Tls::of_the_system().unwrap(),
         endpoint,
         tokens: TokenSource {
             given: Token::parse(SECRET),

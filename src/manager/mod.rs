@@ -42,7 +42,6 @@ use crate::catalog::TemplateProblem;
 use crate::clock::Clock;
 use crate::domain::JobId;
 use crate::queue::{Context, Role, Scheduler};
-use crate::store::Store;
 
 pub use crate::queue::{
     DownloadHandler, HandlerBody, HandlerClient, HandlerContext, HandlerError, HandlerProgress,
@@ -107,8 +106,7 @@ impl UnifiedModelDownloadManager {
     /// # Errors
     /// The database cannot be opened or is of a newer version, or an option cannot be used.
     pub async fn open(options: ManagerOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let store = Store::open(&options.database).await?;
-        let (engines, problems) = build::engines(store, &options, &clock).await?;
+        let (engines, problems) = build::engines(&options, &clock).await?;
         let context = Arc::new(Context::new(
             engines,
             build::queue_options(&options),

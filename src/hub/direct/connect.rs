@@ -47,9 +47,20 @@ impl Service<Name> for Lookup {
     }
 }
 
-/// TLS with the certificates of the system, which are read here.
-///
-/// Fails when the system has none.
+/// How connections are secured; clones share the certificates.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls(pub(in crate::hub) ClientConfig);
+
+impl Tls {
+    /// With the certificates of the system, which are read here: that takes some milliseconds.
+    ///
+    /// Fails when the system has none.
+    pub(crate) fn of_the_system() -> Result<Self, HubError> {
+        tls().map(Self)
+    }
+}
+
+/// TLS with the certificates of the system.
 pub(in crate::hub) fn tls() -> Result<ClientConfig, HubError> {
     // The provider is named, so that no process-wide default has to be installed.
     let provider = rustls::crypto::aws_lc_rs::default_provider();

@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 use url::{Position, Url};
 
 pub(super) use body::DirectBody;
+pub(crate) use connect::Tls;
 pub(super) use connect::tls;
 
 use super::guard::{Guard, is_forbidden};

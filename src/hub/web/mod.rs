@@ -30,7 +30,7 @@ pub(crate) use validator::Validator;
 use disk::Roots;
 
 use super::HubError;
-use super::direct::{Direct, tls};
+use super::direct::{Direct, Tls};
 use super::fetch_error::{BrokenAt, FetchError, answered};
 use super::guard::Guard;
 use super::http::CONNECT_TIMEOUT_MAX;
@@ -54,6 +54,8 @@ pub(crate) struct WebOptions {
     pub(crate) roots: Vec<PathBuf>,
     /// What servers may be shown.
     pub(crate) credentials: Vec<Credential>,
+    /// How https addresses are spoken to.
+    pub(crate) tls: Tls,
     /// Longest time for a connection, and for the head of an answer that carries no file.
     pub(crate) metadata_timeout: Duration,
     /// Longest time without a byte.
@@ -103,14 +105,12 @@ pub(crate) struct Seen {
 
 impl Web {
     /// Makes the client; no request is made.
-    ///
-    /// Fails when the system has no certificates.
-    pub(crate) fn new(options: WebOptions) -> Result<Self, HubError> {
+    pub(crate) fn new(options: WebOptions) -> Self {
         let guard = Guard::new(&options.networks);
         let connect = options.metadata_timeout.min(CONNECT_TIMEOUT_MAX);
-        Ok(Self {
+        Self {
             wire: Arc::new(Wire {
-                direct: Direct::guarded(connect, tls()?, guard.clone()),
+                direct: Direct::guarded(connect, options.tls.0, guard.clone()),
                 guard,
                 roots: Roots::new(&options.roots),
                 credentials: options.credentials,
@@ -120,7 +120,7 @@ impl Web {
                 clock: options.clock,
                 metrics: options.metrics,
             }),
-        })
+        }
     }
 
     /// Whether a registration may name this file now: its address, if it is one in digits, and its credential.

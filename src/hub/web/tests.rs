@@ -13,6 +13,7 @@ const TAG: &str = "\"v1\"";
 fn web(networks: &[&str], credentials: Vec<Credential>) -> Web {
     Web::new(WebOptions {
         offline: false,
+        tls: Tls::of_the_system().unwrap(),
         roots: Vec::new(),
         networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
         credentials,
@@ -21,7 +22,6 @@ fn web(networks: &[&str], credentials: Vec<Credential>) -> Web {
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::default(),
     })
-    .unwrap()
 }
 
 fn local() -> Web {
@@ -312,6 +312,7 @@ async fn nothing_is_asked_offline() {
     let server = Server::start(|_, _| Said::ok("x")).await;
     let web = Web::new(WebOptions {
         offline: true,
+        tls: Tls::of_the_system().unwrap(),
         roots: Vec::new(),
         networks: vec!["127.0.0.0/8".parse().unwrap()],
         credentials: Vec::new(),
@@ -319,8 +320,7 @@ async fn nothing_is_asked_offline() {
         read_timeout: PATIENCE,
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::default(),
-    })
-    .unwrap();
+    });
     let error = plain(&web, &server.at("/x"), 0).await.unwrap_err();
     assert!(
         matches!(error, FetchError::Hub(HubError::Offline)),

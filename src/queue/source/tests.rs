@@ -14,7 +14,7 @@ use url::Url;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::{CommitHash, Digest, PlannedFile, UrlFile};
-use crate::hub::{Hub, HubOptions, TokenSource, Web, WebOptions};
+use crate::hub::{Hub, HubOptions, Tls, TokenSource, Web, WebOptions};
 
 const SIZE: usize = 300_001;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,6 +127,7 @@ fn hub(endpoint: Url, mirrors: Vec<Url>) -> Hub {
     Hub::new(HubOptions {
         endpoint,
         mirrors,
+        tls: Tls::of_the_system().expect("certificates"),
         tokens: TokenSource::default(),
         metadata_timeout: PATIENCE,
         read_timeout: PATIENCE,
@@ -162,6 +163,7 @@ fn file(url: &str) -> UrlFile {
 fn web(roots: Vec<std::path::PathBuf>) -> Web {
     Web::new(WebOptions {
         offline: false,
+        tls: Tls::of_the_system().expect("certificates"),
         networks: vec!["127.0.0.0/8".parse().expect("a network")],
         roots,
         credentials: Vec::new(),
@@ -170,7 +172,6 @@ fn web(roots: Vec<std::path::PathBuf>) -> Web {
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::default(),
     })
-    .expect("a client")
 }
 
 #[tokio::test]
